@@ -1,0 +1,54 @@
+"""Momentum optimization as a damped oscillator.
+
+The dynamics of m x'' + γ x' + ∇f(x) = 0 and of the methods that discretize it: simulate them, linearize them, classify
+every mode of a loss, and draw what happens. Names are loaded on first use, so that ``import heavyball_dynamics`` is
+cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives; the module is imported when the name is first asked for.
+_HOME = {
+    "_protocols": ["Flow", "Method"],
+    "objectives": [
+        "LANDSCAPES", "LeastSquares", "LogisticRegression", "Objective", "Quadratic", "beale", "canyon", "double_well",
+        "from_sympy", "rosenbrock", "saddle",
+    ],
+    "algorithms": [
+        "DampenedHeavyBall", "GradientDescent", "GradientFlow", "HeavyBall", "HeavyBallFlow", "Nesterov", "PhaseState",
+        "PositionState",
+    ],
+    "correspondence": [
+        "DIALECTS", "RULES", "Physical", "from_buffer", "from_dialect", "from_torch", "to_buffer", "to_dialect",
+        "to_physical",
+    ],
+    "simulation": ["Status", "Trajectory", "integrate", "iterate"],
+    "analysis": [
+        "DampingClass", "Modes", "RootLocus", "StabilityMap", "StateMatrices", "analyze_modes", "classify_poles",
+        "closed_loop", "linearize", "root_locus", "stability_limit", "stability_map", "state_matrices", "tune",
+    ],
+    "studies": ["PhasePortrait", "Report", "phase_portrait", "report"],
+}  # fmt: skip
+_ORIGIN = {name: module for module, names in _HOME.items() for name in names}
+_ROOMS = ["algorithms", "analysis", "correspondence", "figures", "objectives", "simulation", "studies"]
+
+__all__ = [*sorted(_ORIGIN), "figures"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _ORIGIN:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_ORIGIN[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -1,0 +1,238 @@
+"""Algorithms as linear systems: state-space matrices by probing the rule, python-control objects made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heavyball_dynamics._probe import probe
+from heavyball_dynamics._protocols import Algorithm, is_flow
+from heavyball_dynamics._types import ArrayLike, FloatArray
+from heavyball_dynamics._validation import real_array
+from heavyball_dynamics.analysis._pairs import Pairs, pairs_of_loop, pairs_of_matrix
+from heavyball_dynamics.analysis._spectra import Spectra
+
+if TYPE_CHECKING:
+    import control
+
+
+@dataclass(frozen=True)
+class StateMatrices:
+    r"""The linear system that one coordinate of an algorithm is, gradient in and query point out.
+
+    .. math:: x^+ = A x + B u, \qquad y = C x + D u
+
+    where x⁺ is the next state of a method and the time derivative of a flow's state.
+
+    Attributes
+    ----------
+    A : array (*batch, state, state)
+    B : array (*batch, state, gradient)
+    C : array (*batch, gradient, state)
+    D : array (*batch, gradient, gradient)
+        Strictly lower triangular for explicit rules that ask for several gradients.
+    discrete : bool
+        True for methods.
+
+    Examples
+    --------
+    >>> import heavyball_dynamics as hb
+    >>> hb.state_matrices(hb.HeavyBall(lr=0.1, momentum=0.9)).A
+    array([[1. , 0.9],
+           [0. , 0.9]])
+    """
+
+    A: FloatArray
+    B: FloatArray
+    C: FloatArray
+    D: FloatArray
+    discrete: bool
+
+    def loop(self, curvature: FloatArray) -> FloatArray:
+        """Return the closed loop A + λB(1 - λD)⁻¹C for curvatures (*batch, mode): (*batch, mode, state, state)."""
+        feedback = self.feedback(curvature)
+        return np.asarray(self.A[..., None, :, :] + self.B[..., None, :, :] @ feedback @ self.C[..., None, :, :])
+
+    def feedback(self, curvature: FloatArray) -> FloatArray:
+        """Return λ(1 - λD)⁻¹, what turns the free query points into gradients: (*batch, mode, gradient, gradient)."""
+        gain = curvature[..., None, None]
+        identity = np.eye(self.D.shape[-1])
+        if not np.any(self.D):
+            return np.asarray(gain * identity)
+        return np.asarray(np.linalg.solve(identity - gain * self.D[..., None, :, :], gain * identity))
+
+    def spectrum(self, curvature: FloatArray, rtol: float) -> Pairs | Spectra:
+        """Return poles and classes of the closed loop for curvatures (*batch, mode)."""
+        order, inputs = self.B.shape[-2:]
+        increment = self.A - np.eye(order) if self.discrete else self.A
+        if order == 2 and inputs == 1:  # noqa: PLR2004
+            gain = self.feedback(curvature)[..., 0, 0]
+            return pairs_of_loop(increment, self.B, self.C, gain, discrete=self.discrete, rtol=rtol)
+        moving = StateMatrices(increment, self.B, self.C, self.D, self.discrete).loop(curvature)
+        if order == 2:  # noqa: PLR2004
+            return pairs_of_matrix(moving, discrete=self.discrete, rtol=rtol)
+        sigma = moving[..., 0].astype(complex) if order == 1 else np.linalg.eigvals(moving).astype(complex)
+        return Spectra(sigma, self.discrete, rtol)
+
+
+def state_matrices(algorithm: Algorithm, *, k: int | None = None, t: float | None = None) -> StateMatrices:
+    """Return the state-space matrices of an algorithm, batched over its hyperparameters.
+
+    The rule itself is called on unit vectors; no matrix is written down by hand.
+
+    Parameters
+    ----------
+    algorithm : Method or Flow
+        Any linear rule, a user's own included.
+    k, t : int, float, optional
+        Step (methods) or time (flows) at which a rule that varies in time is frozen.
+
+    Returns
+    -------
+    StateMatrices
+        Arrays with the batch axes of the hyperparameters first.
+
+    Raises
+    ------
+    ValueError
+        If the rule is not linear, or varies in time and no time is given.
+    TypeError
+        If the algorithm is neither method nor flow, or is given the other one's time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heavyball_dynamics as hb
+    >>> matrices = hb.state_matrices(hb.Nesterov(lr=np.array([0.1, 0.2]), momentum=0.5))
+    >>> matrices.C
+    array([[[1. , 0.5]],
+           [[1. , 0.5]]])
+    """
+    flow = is_flow(algorithm)
+    wrong = k if flow else t
+    if wrong is not None:
+        raise TypeError(f"A {'flow is frozen with t=, not k=' if flow else 'method is frozen with k=, not t='}. "
+                        f"Received {wrong!r} for {algorithm!r}.")  # fmt: skip
+    found = probe(algorithm, t if flow else k)
+    return StateMatrices(found.A, found.B, found.C, found.D, found.discrete)
+
+
+def _single(algorithm: Algorithm, k: int | None, t: float | None) -> StateMatrices:
+    matrices = state_matrices(algorithm, k=k, t=t)
+    if matrices.A.ndim > 2:  # noqa: PLR2004
+        raise ValueError(
+            f"python-control has no batches: `algorithm` must have scalar hyperparameters. Received {algorithm!r} "
+            "with array-valued ones; hb.state_matrices and hb.analyze_modes take them."
+        )
+    return matrices
+
+
+def _system(A: FloatArray, B: FloatArray, C: FloatArray, D: FloatArray, *, discrete: bool) -> control.StateSpace:
+    import control  # noqa: PLC0415
+
+    inputs = [f"gradient[{j}]" for j in range(B.shape[1])]
+    outputs = [f"query[{j}]" for j in range(C.shape[0])]
+    # Otherwise python-control drops states that it believes unused, and with them poles.
+    return control.ss(A, B, C, D, 1 if discrete else 0, inputs=inputs, outputs=outputs, remove_useless_states=False)
+
+
+def linearize(algorithm: Algorithm, *, k: int | None = None, t: float | None = None) -> control.StateSpace:
+    r"""Return one coordinate of an algorithm as a python-control system, in open loop.
+
+    Input: the gradient that the rule receives. Output: the point where it asks for it. For the heavy ball
+
+    .. math:: \frac{Y(z)}{U(z)} = \frac{-\eta z}{(z - 1)(z - \beta)}
+
+    Parameters
+    ----------
+    algorithm : Method or Flow
+        Any linear rule with scalar hyperparameters.
+    k, t : int, float, optional
+        Step or time at which a rule that varies in time is frozen.
+
+    Returns
+    -------
+    control.StateSpace
+        Discrete with dt=1 (one step) for methods, continuous for flows. One input and one output per gradient.
+
+    Raises
+    ------
+    ValueError
+        If the rule is not linear, varies in time, or holds arrays.
+
+    References
+    ----------
+    Lessard, Recht, Packard, "Analysis and design of optimization algorithms via integral quadratic constraints",
+    SIAM J. Optim. 26, 2016, eq. (2.1).
+
+    Examples
+    --------
+    >>> import heavyball_dynamics as hb
+    >>> system = hb.linearize(hb.HeavyBall(lr=0.1, momentum=0.9))
+    >>> system.dt, system.nstates
+    (1, 2)
+    """
+    found = _single(algorithm, k, t)
+    return _system(found.A, found.B, found.C, found.D, discrete=found.discrete)
+
+
+def closed_loop(
+    algorithm: Algorithm, curvature: float, *, k: int | None = None, t: float | None = None
+) -> control.StateSpace:
+    r"""Return an algorithm on one mode of a quadratic loss as a python-control system.
+
+    The loop is closed by u = λy + e. Input: the error e of the gradient. Output: the query point y.
+
+    .. math:: A_\lambda = A + \lambda B(1 - \lambda D)^{-1}C
+
+    Parameters
+    ----------
+    algorithm : Method or Flow
+        Any linear rule with scalar hyperparameters.
+    curvature : float
+        Eigenvalue λ of the Hessian.
+    k, t : int, float, optional
+        Step or time at which a rule that varies in time is frozen.
+
+    Returns
+    -------
+    control.StateSpace
+        Its poles are those of `analyze_modes`.
+
+    Raises
+    ------
+    ValueError
+        If the rule is not linear, varies in time or holds arrays, or the curvature is not one finite number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heavyball_dynamics as hb
+    >>> system = hb.closed_loop(hb.HeavyBall(lr=0.1, momentum=0.81), curvature=1.0)
+    >>> np.abs(system.poles()).round(12)
+    array([0.9, 0.9])
+    """
+    matrices = _single(algorithm, k, t)
+    value = real_array("curvature", curvature)
+    if value.ndim:
+        raise ValueError(
+            f"`curvature` must be one number: a python-control system is one mode. Received shape {value.shape}; "
+            "hb.analyze_modes takes arrays."
+        )
+    feedback = matrices.feedback(value[None])[0]
+    through = np.eye(len(feedback)) + matrices.D @ feedback
+    error = np.eye(len(feedback)) + feedback @ matrices.D
+    return _system(
+        matrices.A + matrices.B @ feedback @ matrices.C,
+        matrices.B @ error,
+        through @ matrices.C,
+        through @ matrices.D,
+        discrete=matrices.discrete,
+    )
+
+
+def curvatures(value: ArrayLike) -> FloatArray:
+    """Return curvatures as an array (*batch, mode); a single number is one mode."""
+    return np.atleast_1d(real_array("curvature", value))

@@ -1,0 +1,178 @@
+"""The best hyperparameters for a spectrum, and the largest ones that are stable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.optimize import elementwise
+
+from heavyball_dynamics._batching import batch_shape, map_arrays
+from heavyball_dynamics._protocols import Method, require_method
+from heavyball_dynamics._types import ArrayLike, FloatArray
+from heavyball_dynamics._validation import one_of, real_array, require
+from heavyball_dynamics.algorithms.methods import GradientDescent, HeavyBall, Nesterov
+from heavyball_dynamics.analysis.linear import state_matrices
+
+
+def _gradient_descent(smallest: FloatArray, largest: FloatArray) -> GradientDescent:
+    return GradientDescent(2 / (largest + smallest))
+
+
+def _heavy_ball(smallest: FloatArray, largest: FloatArray) -> HeavyBall:
+    low, high = np.sqrt(smallest), np.sqrt(largest)
+    return HeavyBall((2 / (high + low)) ** 2, ((high - low) / (high + low)) ** 2)
+
+
+def _nesterov_standard(smallest: FloatArray, largest: FloatArray) -> Nesterov:
+    low, high = np.sqrt(smallest), np.sqrt(largest)
+    return Nesterov(1 / largest, (high - low) / (high + low))
+
+
+def _nesterov_tuned(smallest: FloatArray, largest: FloatArray) -> Nesterov:
+    root = np.sqrt(3 * largest / smallest + 1)
+    return Nesterov(4 / (3 * largest + smallest), (root - 2) / (root + 2))
+
+
+_TUNINGS: dict[tuple[type[Any], str], Callable[[FloatArray, FloatArray], Any]] = {
+    (GradientDescent, "tuned"): _gradient_descent,
+    (HeavyBall, "tuned"): _heavy_ball,
+    (Nesterov, "tuned"): _nesterov_tuned,
+    (Nesterov, "standard"): _nesterov_standard,
+}
+
+
+def tune(method_type: type[Any], smallest: ArrayLike, largest: ArrayLike, *, variant: str = "tuned") -> Any:
+    r"""Return the method whose worst rate over a spectrum is best.
+
+    With κ = largest/smallest: gradient descent (κ-1)/(κ+1), heavy ball (√κ-1)/(√κ+1), Nesterov 1 - 2/√(3κ+1) tuned and
+    1 - 1/√κ in its standard form.
+
+    Parameters
+    ----------
+    method_type : type
+        GradientDescent, HeavyBall or Nesterov.
+    smallest, largest : float or array (*batch,)
+        Ends of the spectrum, 0 < smallest <= largest, in units of loss / position².
+    variant : str
+        "tuned", or for Nesterov also "standard" (lr = 1/largest).
+
+    Returns
+    -------
+    Method
+        Its fields are scalars or arrays (*batch,).
+
+    Raises
+    ------
+    ValueError
+        If the ends are not in order, or the method has no such variant.
+    TypeError
+        If the method has no known optimum.
+
+    Notes
+    -----
+    The tuned heavy ball sits at κ/(κ+1) of the divergence limit and its end modes are defective: the stiffest one grows
+    before it decays. On losses that are not quadratic this tuning may cycle for ever.
+
+    References
+    ----------
+    Polyak 1964; Lessard, Recht, Packard, SIAM J. Optim. 26, 2016, proposition 1.
+
+    Examples
+    --------
+    >>> import heavyball_dynamics as hb
+    >>> method = hb.tune(hb.HeavyBall, 1.0, 100.0)
+    >>> float(hb.analyze_modes(method, [1.0, 100.0]).rate.max().round(6))
+    0.818182
+    """
+    known = [v for kind, v in _TUNINGS if kind is method_type]
+    if not known:
+        names = ", ".join(sorted({kind.__name__ for kind, _ in _TUNINGS}))
+        raise TypeError(f"`method_type` must be one of the classes {names}. Received {method_type!r}.")
+    one_of("variant", variant, known)
+    low, high = real_array("smallest", smallest), real_array("largest", largest)
+    require("smallest", low, low > 0, "> 0", "A flat or negative direction has no optimal rate.")
+    low, high = np.broadcast_arrays(low, high)
+    require("largest", high, high >= low, ">= smallest")
+    return _TUNINGS[method_type, variant](low, high)
+
+
+def stability_limit(method: Method, curvature: ArrayLike, *, k: int | None = None) -> Any:
+    """Return the largest learning rate at which modes decay, all else fixed.
+
+    The rule itself is asked: the learning rate is raised until a pole leaves the unit circle, and the crossing is
+    solved for.
+
+    Parameters
+    ----------
+    method : Method
+        Any linear rule with a field ``lr``, scalar or batched.
+    curvature : float or array (mode,) or (*batch, mode)
+        Eigenvalues of the Hessian.
+    k : int, optional
+        Step at which a rule that varies in time is frozen.
+
+    Returns
+    -------
+    float or array
+        (*batch,) for one curvature, else (*batch, mode). Infinite at zero curvature, 0 where no learning rate is stable.
+
+    Raises
+    ------
+    TypeError
+        If the method has no field ``lr``.
+
+    Notes
+    -----
+    For the heavy ball it is 2(1+β)/λ, for Nesterov 2(1+β)/((1+2β)λ), for gradient descent 2/λ.
+
+    Examples
+    --------
+    >>> import heavyball_dynamics as hb
+    >>> round(hb.stability_limit(hb.HeavyBall(lr=0.1, momentum=0.9), 10.0), 12)
+    0.38
+    """
+    require_method("method", method)
+    rule: Any = method
+    if not is_dataclass(rule) or "lr" not in {f.name for f in fields(rule)}:
+        raise TypeError(f"`method` must be a dataclass with a field lr. Received {method!r}.")
+    value = real_array("curvature", curvature)
+    single = value.ndim == 0
+    value = np.atleast_1d(value)
+    spread = map_arrays(rule, lambda array: array[..., None])
+    shape = np.broadcast_shapes(batch_shape(spread), value.shape)
+    bend = np.broadcast_to(value, shape).ravel()
+
+    def margin(lr: FloatArray, index: FloatArray) -> FloatArray:
+        """Positive while stable; `index` says which elements of the flattened batch are still sought."""
+        who = index.astype(int)
+        chosen: Any = map_arrays(spread, lambda array: np.broadcast_to(array, shape).ravel()[who])
+        with np.errstate(all="ignore"):
+            matrices = state_matrices(replace(chosen, lr=lr), k=k)
+            conditions = matrices.spectrum(bend[who][:, None], 0.0).conditions
+        return np.asarray(np.min(conditions, axis=0)[..., 0])
+
+    limit = _first_loss(margin, bend).reshape(shape)
+    result = limit[..., 0] if single else limit
+    return float(result) if result.ndim == 0 else result
+
+
+def _first_loss(margin: Callable[[FloatArray, FloatArray], FloatArray], curvature: FloatArray) -> FloatArray:
+    limit = np.where(curvature == 0, np.inf, 0.0)
+    index = np.flatnonzero(curvature > 0).astype(float)
+    if not index.size:
+        return limit
+    scale = 1 / curvature[index.astype(int)]
+    # lr·λ in steps fine enough not to jump over a stable range and back.
+    factors = np.geomspace(1e-6, 1e4, 161)
+    signs = np.stack([margin(factor * scale, index) for factor in factors])
+    stable = signs[0] > 0
+    lost = np.argmax(signs <= 0, axis=0)
+    limit[index[stable & (lost == 0)].astype(int)] = np.inf
+    found = stable & (lost > 0)
+    if found.any():
+        low, high = factors[lost[found] - 1] * scale[found], factors[lost[found]] * scale[found]
+        limit[index[found].astype(int)] = elementwise.find_root(margin, (low, high), args=(index[found],)).x
+    return limit

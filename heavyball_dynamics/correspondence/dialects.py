@@ -1,0 +1,215 @@
+"""Dialects: how frameworks and textbooks spell learning rate and momentum.
+
+They are translated once, at the boundary, into the canonical two-point form
+
+    x_{k+1} = x_k + β(x_k - x_{k-1}) - η ∇f(y_k).
+
+A dialect keeps its learning rate inside the buffer or outside of it. The two agree only while the learning rate is
+constant, so schedules are refused here instead of being translated wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from heavyball_dynamics._batching import batch_shape
+from heavyball_dynamics._protocols import Method
+from heavyball_dynamics._types import Hyperparameter
+from heavyball_dynamics._validation import finite, hyperparameter, is_symbolic, non_negative, one_of, require
+from heavyball_dynamics.algorithms.dampened import DampenedHeavyBall
+from heavyball_dynamics.algorithms.methods import GradientDescent, HeavyBall, Nesterov
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one tradition writes the heavy ball.
+
+    Attributes
+    ----------
+    update : str
+        The update rule in the tradition's own words: v its buffer, g the gradient, a its learning rate.
+    averaging : bool
+        Whether the buffer is an average of gradients, weighted by 1-β. The canonical learning rate is then a(1-β).
+    outside : bool
+        Whether the learning rate multiplies the buffer, v = -V/a, instead of sitting in it, v = V.
+    stores_look_ahead : bool
+        Whether the parameters under ``nesterov=True`` are the look-ahead point y instead of x.
+    dampening : bool
+        Whether it knows torch's `dampening` d.
+    """
+
+    update: str
+    averaging: bool
+    outside: bool
+    stores_look_ahead: bool
+    dampening: bool = False
+
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({
+    "torch": Dialect("v ← βv + (1-d)g, θ ← θ - av", averaging=False, outside=True, stores_look_ahead=True,
+                     dampening=True),
+    "keras": Dialect("v ← βv - ag, θ ← θ + v", averaging=False, outside=False, stores_look_ahead=True),
+    "ema": Dialect("v ← βv + (1-β)g, θ ← θ - av", averaging=True, outside=True, stores_look_ahead=True),
+    "goodfellow": Dialect("v ← βv - ag, θ ← θ + v", averaging=False, outside=False, stores_look_ahead=False),
+})  # fmt: skip
+
+
+def from_dialect(
+    dialect: str, *, lr: Hyperparameter, momentum: Hyperparameter, nesterov: bool = False,
+    dampening: Hyperparameter = 0.0,
+) -> Method:
+    r"""Return the canonical method behind a framework's hyperparameters.
+
+    .. math:: \eta = a \quad\text{(torch, keras, goodfellow)}, \qquad \eta = a(1-\beta) \quad\text{(ema)}
+
+    Started with an empty buffer at the same point it reproduces the framework's iterates to rounding. Under
+    ``nesterov=True`` torch, keras and ema store the look-ahead points y_k, which `Nesterov.look_ahead` computes from a
+    run; goodfellow stores x_k. A buffer that is not empty is translated by `from_buffer`.
+
+    Parameters
+    ----------
+    dialect : {"torch", "keras", "ema", "goodfellow"}
+        Whose hyperparameters these are; `DIALECTS` holds the update rules.
+    lr : float or array (*batch,)
+        The dialect's learning rate a >= 0, constant in time.
+    momentum : float or array (*batch,)
+        Momentum β.
+    nesterov : bool
+        Whether the gradient is taken at the look-ahead point.
+    dampening : float or array (*batch,)
+        torch's dampening d, which spares the first gradient and is ignored where the momentum is zero.
+
+    Returns
+    -------
+    HeavyBall, Nesterov or DampenedHeavyBall
+        With hyperparameters of shape (*batch,).
+
+    Raises
+    ------
+    ValueError
+        If the dialect is unknown, a value is out of range, or the dialect does not know the combination.
+    TypeError
+        If a hyperparameter is a schedule.
+
+    References
+    ----------
+    Sutskever, Martens, Dahl, Hinton, "On the importance of initialization and momentum in deep learning", 2013,
+    eqs. (1)-(4); Goodfellow, Bengio, Courville, "Deep Learning", 2016, algorithms 8.2 and 8.3; torch.optim.SGD and
+    keras.optimizers.SGD, documentation.
+
+    Examples
+    --------
+    >>> import heavyball_dynamics as hb
+    >>> hb.from_dialect("torch", lr=0.1, momentum=0.5)
+    HeavyBall(lr=0.1, momentum=0.5)
+    >>> hb.from_dialect("ema", lr=0.1, momentum=0.5, nesterov=True)
+    Nesterov(lr=0.05, momentum=0.5)
+    """
+    one_of("dialect", dialect, DIALECTS)
+    spelling = DIALECTS[dialect]
+    if not isinstance(nesterov, (bool, np.bool_)):
+        raise TypeError(f"`nesterov` must be True or False. Received {nesterov!r}.")
+    method = HeavyBall(non_negative("lr", lr), finite("momentum", momentum))
+    dampening = finite("dampening", dampening)
+    dampened = bool(np.any(dampening != 0))
+    if dampened and not spelling.dampening:
+        raise ValueError(
+            f"`dampening` must be 0 in the {dialect} dialect, which has none. Received {dampening!r}. Did you mean "
+            "dialect 'torch'?"
+        )
+    if nesterov and dialect == "torch":
+        _require_torch_nesterov(method.momentum, dampening)
+    if spelling.averaging:
+        method = _without_average(method)
+    if nesterov:
+        return Nesterov(method.lr, method.momentum)
+    if dampened and np.any(method.momentum != 0):
+        return DampenedHeavyBall(method.lr, method.momentum, dampening)
+    return method
+
+
+def to_dialect(method: Method, dialect: str) -> dict[str, Any]:
+    r"""Return a method's hyperparameters as a framework spells them, the inverse of `from_dialect`.
+
+    .. math:: a = \eta \quad\text{(torch, keras, goodfellow)}, \qquad a = \eta/(1-\beta) \quad\text{(ema)}
+
+    Parameters
+    ----------
+    method : HeavyBall, Nesterov, DampenedHeavyBall or GradientDescent
+        Gradient descent is spelled as a heavy ball without momentum.
+    dialect : {"torch", "keras", "ema", "goodfellow"}
+        The spelling wanted.
+
+    Returns
+    -------
+    dict
+        ``lr``, ``momentum``, ``nesterov`` and ``dampening``: keyword arguments of `from_dialect`.
+
+    Raises
+    ------
+    ValueError
+        If the dialect is unknown or cannot spell the method: ema at momentum >= 1, dampening outside torch, torch's
+        nesterov without momentum.
+    TypeError
+        If the method has no learning rate and momentum.
+
+    Examples
+    --------
+    >>> import heavyball_dynamics as hb
+    >>> hb.to_dialect(hb.HeavyBall(lr=0.05, momentum=0.5), "ema")
+    {'lr': 0.1, 'momentum': 0.5, 'nesterov': False, 'dampening': 0.0}
+    """
+    one_of("dialect", dialect, DIALECTS)
+    spelling = DIALECTS[dialect]
+    dampening: Hyperparameter = 0.0
+    if isinstance(method, GradientDescent):
+        lr, momentum = method.lr, 0.0
+    elif isinstance(method, (HeavyBall, Nesterov, DampenedHeavyBall)):
+        lr, momentum = method.lr, method.momentum
+    else:
+        raise TypeError(
+            "`method` must be a HeavyBall, Nesterov, DampenedHeavyBall or GradientDescent: no other rule is spelled "
+            f"with lr and momentum. Received {method!r}."
+        )
+    nesterov = isinstance(method, Nesterov)
+    if isinstance(method, DampenedHeavyBall):
+        if not spelling.dampening:
+            raise ValueError(
+                f"`method` must have no dampening in the {dialect} dialect. Received {method!r}. "
+                "HeavyBall(method.effective_lr, method.momentum) differs from it in the first step only."
+            )
+        dampening = method.dampening
+    if nesterov and dialect == "torch":
+        _require_torch_nesterov(momentum, dampening)
+    if spelling.averaging:
+        hyperparameter(
+            "momentum", momentum, rule="< 1 in the ema dialect, whose steps vanish like 1 - momentum",
+            check=lambda x: x < 1,
+        )  # fmt: skip
+        batch_shape(method)
+        lr = lr / (1 - momentum)
+    return {"lr": lr, "momentum": momentum, "nesterov": nesterov, "dampening": dampening}
+
+
+def _without_average(method: HeavyBall) -> HeavyBall:
+    """Move the average's weight 1-β into the learning rate."""
+    hyperparameter("momentum", method.momentum, rule="<= 1 in the ema dialect, which averages gradients with weight "
+                   "1 - momentum", check=lambda x: x <= 1)  # fmt: skip
+    batch_shape(method)
+    return HeavyBall(method.lr * (1 - method.momentum), method.momentum)
+
+
+def _require_torch_nesterov(momentum: Hyperparameter, dampening: Hyperparameter) -> None:
+    """Refuse what torch.optim.SGD refuses under nesterov=True."""
+    if not is_symbolic(momentum):
+        value = np.asarray(momentum)
+        require("momentum", value, value > 0, "> 0 under torch's nesterov=True", "Without momentum use nesterov=False.")
+    if is_symbolic(dampening):
+        raise ValueError(f"`dampening` must be 0 under torch's nesterov=True. Received {dampening!r}.")
+    value = np.asarray(dampening)
+    require("dampening", value, value == 0, "0 under torch's nesterov=True")

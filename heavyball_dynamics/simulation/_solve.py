@@ -1,0 +1,205 @@
+"""One solve_ivp call for a whole batch, restarted for the survivors when one trajectory stops or blows up."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from heavyball_dynamics._types import BoolArray, FloatArray, IntArray
+from heavyball_dynamics.simulation._stack import Stack
+from heavyball_dynamics.simulation.trajectory import Status
+
+# Beyond this a trajectory counts as having left the finite numbers: the next steps would overflow.
+_BLOWUP = 1e300
+# What the linear algebra of implicit solvers says where the Jacobian is not finite.
+_SINGULAR = re.compile("singular|infs or NaNs")
+# Steps that a solver may make without the time changing.
+_PATIENCE = 100
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked of the solver."""
+
+    method: str
+    rtol: float
+    atol: float
+    max_step: float
+    stop_when: Mapping[str, float]
+
+
+@dataclass
+class _Progress:
+    """Results of one chunk, filled as the run goes on."""
+
+    states: FloatArray  # (time, leaf, trajectory, dim)
+    last: FloatArray  # (leaf, trajectory, dim), the last finite state
+    status: IntArray
+    stop_time: FloatArray
+    evaluations: int = 0
+
+    def end(self, who: IntArray, status: Status, t: float, times: FloatArray, last: FloatArray) -> None:
+        """Freeze trajectories: the last value after a stop, NaN after a divergence."""
+        self.status[who], self.stop_time[who], self.last[:, who] = int(status), t, last
+        after = np.flatnonzero(times > t)
+        if after.size:
+            self.states[after[0] :, :, who] = last if status is Status.STOPPED else np.nan
+
+
+class _StalledError(Exception):
+    """The solver goes on without getting on, or with NaN, as LSODA does at a singularity."""
+
+
+class _Watch:
+    """Event functions of one call, and the last accepted point, which solve_ivp keeps to itself.
+
+    solve_ivp calls every event function once after each accepted step, in order.
+    """
+
+    def __init__(self, stack: Stack, stop_when: Mapping[str, float], t: float, vector: FloatArray) -> None:
+        self._stack, self._bounds = stack, stop_when
+        self.accepted = (t, vector.copy())
+        self.step = 0.0
+        self._stalled = 0
+
+    def blowup(self, t: float, vector: FloatArray) -> float:
+        """Positive while every trajectory is finite."""
+        size = float(np.abs(vector).max())
+        if not np.isfinite(size):
+            raise _StalledError
+        if t > self.accepted[0]:
+            self.step, self._stalled = t - self.accepted[0], 0
+            self.accepted = (t, vector.copy())
+        elif t == self.accepted[0]:
+            self._stalled += 1
+            if self._stalled == _PATIENCE:
+                raise _StalledError
+        return 1.0 - size / _BLOWUP
+
+    def stop(self, t: float, vector: FloatArray) -> float:  # noqa: ARG002
+        """Positive until the first trajectory meets a bound."""
+        return float(self.margins(self._stack.blocks(vector)[0]).min())
+
+    def margins(self, position: FloatArray) -> FloatArray:
+        """Return the distance of each trajectory from the nearest of its bounds."""
+        objective, margins = self._stack.objective, []
+        if "gradient_norm" in self._bounds:
+            margins.append(np.linalg.norm(objective.gradient(position), axis=-1) - self._bounds["gradient_norm"])
+        if "value" in self._bounds:
+            margins.append(objective.value(position) - self._bounds["value"])
+        return np.asarray(np.min(margins, axis=0))
+
+    def events(self) -> list[Any]:
+        """Return the event functions, terminal, as solve_ivp wants them."""
+        functions = [self.blowup, self.stop] if self._bounds else [self.blowup]
+        return [_terminal(function) for function in functions]
+
+
+def _terminal(function: Any) -> Any:
+    def event(t: float, vector: FloatArray) -> float:
+        return float(function(t, vector))
+
+    event.terminal, event.direction = True, -1.0  # type: ignore[attr-defined]
+    return event
+
+
+def solve(stack: Stack, start: FloatArray, times: FloatArray, options: Options) -> _Progress:
+    """Integrate a chunk of trajectories from `start` (leaf, trajectory, dim) over `times`."""
+    number = stack.size
+    progress = _Progress(
+        np.full((len(times), *start.shape), np.nan), start.copy(), np.full(number, int(Status.COMPLETED)),
+        np.full(number, np.nan),
+    )  # fmt: skip
+    progress.states[0] = start
+    alive, t, blocks, step = np.arange(number), float(times[0]), start, None
+    if options.stop_when:
+        begun = _Watch(stack, options.stop_when, t, stack.vector(start)).margins(start[0]) <= 0
+        progress.end(np.flatnonzero(begun), Status.STOPPED, t, times, start[:, begun])
+        alive, blocks = alive[~begun], start[:, ~begun]
+    while alive.size:
+        part = stack.subset(alive)
+        watch = _Watch(part, options.stop_when, t, part.vector(blocks))
+        result = _call(part, blocks, t, times, options, watch, step)
+        progress.evaluations += result.nfev
+        reached = part.blocks(result.y.T) if len(result.t) else np.empty((0, *blocks.shape))
+        rows = np.searchsorted(times, result.t)
+        progress.states[rows[:, None], :, alive[None, :]] = np.moveaxis(reached, 2, 1)
+        if result.status == 0:
+            progress.last[:, alive] = reached[-1]
+            return progress
+        t, vector, who, status = _ending(part, watch, result, float(times[-1]))
+        blocks = part.blocks(vector)
+        progress.end(alive[who], status, t, times, blocks[:, who])
+        alive, blocks, step = alive[~who], blocks[:, ~who], watch.step
+    return progress
+
+
+def _call(
+    part: Stack, blocks: FloatArray, t: float, times: FloatArray, options: Options, watch: _Watch, step: float | None
+) -> Any:
+    # The error norm is a mean over all components: scaled so, no trajectory is less accurate than alone.
+    shrink = 1.0 / np.sqrt(part.size)
+    vector, solver_options = part.vector(blocks), part.solver_options(t)
+
+    def attempt(end: float) -> Any:
+        return solve_ivp(  # type: ignore[call-overload]
+            part.derivative, (t, end), vector, method=options.method, t_eval=times[(times > t) & (times <= end)],
+            rtol=options.rtol * shrink, atol=options.atol * shrink, max_step=options.max_step,
+            first_step=min(step, end - t) if step else None, events=watch.events(), **solver_options,
+        )  # fmt: skip
+
+    with warnings.catch_warnings():
+        # LSODA warns where the others return a status; what happened is said by the status of the run.
+        warnings.filterwarnings("ignore", message="lsoda:")
+        try:
+            return attempt(float(times[-1]))
+        except (_StalledError, RuntimeError, ValueError) as error:
+            if not isinstance(error, _StalledError) and not _SINGULAR.search(str(error)):
+                raise
+            # The exception took the results along: compute them again, up to where the solver stalled.
+            reached = watch.accepted
+            result = attempt(reached[0])
+            watch.accepted, result.status = reached, -1
+            return result
+
+
+def _ending(
+    part: Stack, watch: _Watch, result: Any, end: float
+) -> tuple[float, FloatArray, BoolArray, Status]:
+    """Say when, where, who and why: an event, or a solver that could not go on."""
+    if result.status == 1:
+        blown = len(result.t_events[0]) > 0
+        happened = 0 if blown else 1
+        t, vector = float(result.t_events[happened][0]), result.y_events[happened][0]
+        blocks = part.blocks(vector)
+        if blown:
+            size = np.abs(blocks).max(axis=(0, 2))
+            return t, vector, size >= 0.999 * size.max(), Status.DIVERGED
+        margins = watch.margins(blocks[0])
+        return t, vector, margins <= max(float(margins.min()), 0.0), Status.STOPPED
+    t, vector = watch.accepted
+    return t, vector, _stuck(part, t, vector, end), Status.DIVERGED
+
+
+def _stuck(part: Stack, t: float, vector: FloatArray, end: float) -> BoolArray:
+    """Tell which trajectories keep the solver from making any step.
+
+    Each is tried alone on explicit Euler steps that shrink by tens: the largest step over which its slope stays finite
+    and nearly constant is smallest for the one that blows up or leaves the domain of the loss.
+    """
+    rates = part.derivative(t, vector)
+    largest = np.zeros(part.size)
+    for step in np.geomspace(end - t, 4 * np.spacing(max(abs(t), 1e-300)), 40):
+        trial = vector + step * rates
+        new = part.derivative(t + step, trial)
+        change = np.abs(part.blocks(step * (new - rates)))
+        room = 1e-3 * (np.abs(part.blocks(vector)) + np.abs(part.blocks(step * rates))) + 1e-300
+        good = (np.isfinite(change) & (change <= room)).all(axis=(0, 2))
+        largest = np.where(good & (largest == 0), step, largest)
+    return np.asarray(largest <= 10 * largest.min())
