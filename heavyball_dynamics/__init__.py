@@ -32,7 +32,10 @@ _HOME = {
         "DampingClass", "Modes", "RootLocus", "StabilityMap", "StateMatrices", "analyze_modes", "classify_poles",
         "closed_loop", "linearize", "root_locus", "stability_limit", "stability_map", "state_matrices", "tune",
     ],
-    "studies": ["PhasePortrait", "Report", "phase_portrait", "report"],
+    "studies": [
+        "Contours", "LossCurves", "ModePortrait", "PhasePortrait", "Report", "contours", "loss_curves",
+        "mode_portrait", "phase_portrait", "report",
+    ],
 }  # fmt: skip
 _ORIGIN = {name: module for module, names in _HOME.items() for name in names}
 _ROOMS = ["algorithms", "analysis", "correspondence", "figures", "objectives", "simulation", "studies"]

@@ -62,6 +62,8 @@ class _UnsetTime:
     __array_ufunc__ = __array__ = __index__ = __int__ = __float__ = __bool__ = __call__ = _needed
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _needed
     __pow__ = __rpow__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __neg__ = __abs__ = _needed
+    __pos__ = __invert__ = __divmod__ = __rdivmod__ = __and__ = __rand__ = __or__ = __ror__ = __xor__ = _needed
+    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = __round__ = __trunc__ = __floor__ = __ceil__ = _needed
     __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = __hash__ = _needed
 
 
@@ -83,17 +85,33 @@ class _Answering:
         self.queries.append(position)
         return self._answer(len(self.queries) - 1)
 
-    def hessian(self, position: Any) -> FloatArray:
-        """Return zero: each answer is the same wherever it is asked for."""
+    def hessian(self, position: Any) -> Any:  # noqa: ARG002
+        """Refuse: the Hessian times the state is a product of two unknowns."""
+        raise NotLinearError("it asks for the Hessian of the loss")
+
+    def hessian_product(self, position: Any, vector: Any) -> Any:  # noqa: ARG002
+        """Refuse, like `hessian`."""
+        raise NotLinearError("it asks for the Hessian of the loss")
+
+    def value(self, position: Any) -> Any:  # noqa: ARG002
+        """Refuse: a rule that looks at the value of the loss is not linear."""
+        raise NotLinearError("it asks for the value of the loss")
+
+
+class _Flat(_Answering):
+    """A loss that is zero everywhere: enough for `init`, of which only the structure of the state is used."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: np.zeros((1, 1)))
+
+    def hessian(self, position: Any) -> Any:
         return np.zeros((*np.shape(position), 1))
 
     def hessian_product(self, position: Any, vector: Any) -> Any:  # noqa: ARG002
-        """Return zero."""
         return 0.0 * vector
 
-    def value(self, position: Any) -> NoReturn:  # noqa: ARG002
-        """Refuse: a rule that looks at the value of the loss is not linear."""
-        raise NotLinearError("it asks for the value of the loss")
+    def value(self, position: Any) -> Any:
+        return np.zeros(np.shape(position)[:-1])
 
 
 def _call(algorithm: Algorithm, time: Any, state: Any, objective: _Answering) -> Any:
@@ -106,7 +124,7 @@ def _call(algorithm: Algorithm, time: Any, state: Any, objective: _Answering) ->
 def _structure(algorithm: Algorithm, time: Any) -> tuple[Any, int]:
     """Return a state to copy the structure of, and the number of gradients asked for in one call."""
     zero = np.zeros((1, 1))
-    template = algorithm.init(zero, zero, _Answering(lambda _: zero))
+    template = algorithm.init(zero, zero, _Flat())
     counting = _Answering(lambda _: zero)
     _call(algorithm, time, template, counting)
     return template, len(counting.queries)
@@ -145,7 +163,9 @@ def probe(algorithm: Algorithm, time: float | None = None) -> Linearization:
     return Linearization(A, B, C, D, discrete)
 
 
-def _probe(algorithm: Algorithm, time: Any, batch: tuple[int, ...]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def _probe(
+    algorithm: Algorithm, time: Any, batch: tuple[int, ...]
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     template, inputs = _structure(algorithm, time)
     order = len(leaves(template))
     size = order + inputs
@@ -159,12 +179,30 @@ def _probe(algorithm: Algorithm, time: Any, batch: tuple[int, ...]) -> tuple[Flo
         raise NotLinearError(f"one call returned {len(result)} of {order} parts and asked {len(objective.queries)} "
                              f"of {inputs} gradients")  # fmt: skip
     shape = (*batch, len(columns), 1)
-    rows = [np.broadcast_to(np.asarray(row, dtype=np.float64), shape)[..., 0] for row in (*result, *objective.queries)]
+    rows = [_row(algorithm, value, shape) for value in (*result, *objective.queries)]
     response = np.stack(rows, axis=-2)
     matrix = response[..., :size]
     _require_linear(response[..., size:], matrix, columns[size:])
     old, new = np.s_[:order], np.s_[order:]
     return matrix[..., old, old], matrix[..., old, new], matrix[..., new, old], matrix[..., new, new]
+
+
+def _row(algorithm: Algorithm, value: Any, shape: tuple[int, ...]) -> FloatArray:
+    """Return one part of the new state, or one query point, for every unit vector: (*batch, vector)."""
+    name = type(algorithm).__name__
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{name} must return real numbers here. Received {array.ravel()[0]!r} of type "
+            f"{type(array.ravel()[0]).__name__}. Put numbers in place of symbols."
+        )
+    try:
+        return np.broadcast_to(array.astype(np.float64), shape)[..., 0]
+    except ValueError:
+        raise ValueError(
+            f"{name} must return a tuple of arrays of the positions' shape. For positions of shape {shape} it returned "
+            f"one of shape {array.shape}. Are its hyperparameters lists? An array is a batch axis, a list is none."
+        ) from None
 
 
 def _require_linear(response: FloatArray, matrix: FloatArray, columns: FloatArray) -> None:

@@ -186,6 +186,6 @@ class Nesterov(Record):
 
 
 def _kinetic_energy(lr: Any, momentum: Any, state: PhaseState) -> Any:
-    squared = np.sum(state.velocity**2, axis=-1, keepdims=True)
-    # At lr = 0 only a ball at rest has a finite energy.
-    return np.where(squared == 0, 0.0, momentum * squared / np.where(squared == 0, 1.0, 2 * lr))
+    weighted = momentum * np.sum(state.velocity**2, axis=-1, keepdims=True)
+    # At lr = 0 only a ball at rest, or one without momentum, has a finite energy.
+    return np.where(weighted == 0, 0.0, weighted / np.where(weighted == 0, 1.0, 2 * lr))

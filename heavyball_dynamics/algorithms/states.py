@@ -26,8 +26,9 @@ class PhaseState(NamedTuple):
     Examples
     --------
     >>> import heavyball_dynamics as hb
-    >>> hb.HeavyBall(lr=0.5, momentum=0.5).step(0, hb.PhaseState(1.0, 0.0), hb.Quadratic([0.0]))
-    PhaseState(position=array([1.]), velocity=array([0.]))
+    >>> state = hb.PhaseState(position=[1.0], velocity=[0.5])
+    >>> hb.iterate(hb.HeavyBall(lr=0.5, momentum=1.0), hb.Quadratic([0.0]), state, steps=2).state
+    PhaseState(position=array([2.]), velocity=array([0.5]))
     """
 
     position: Any

@@ -38,7 +38,14 @@ class Pairs:
     @cached_property
     def discriminant(self) -> FloatArray:
         """Δ = τ² - 4p₁, negative for a complex pair."""
-        return np.asarray(self.trace**2 - 4 * self.determinant)
+        around_one = self.trace**2 - 4 * self.determinant
+        if not self.discrete:
+            return np.asarray(around_one)
+        # Modes that are gone within a few steps have their poles near z = 0: there the same with z₁ + z₂ and z₁z₂.
+        total = 2 + self.trace
+        product = np.where(np.abs(1 - self.loss) <= self.trace_noise, 0.0, 1 - self.loss)
+        near_zero = np.abs(total) + np.abs(product) < np.abs(self.trace) + np.abs(self.determinant)
+        return np.where(near_zero, total**2 - 4 * product, around_one)
 
     @cached_property
     def at_minus_one(self) -> FloatArray:
@@ -93,9 +100,19 @@ class Pairs:
         return np.asarray(flat)
 
     @cached_property
+    def _critical(self) -> BoolArray:
+        """Whether the damping ratio is within `rtol` of one: for s₁s₂ = ω² that is |s₁ - s₂|² <= 8 rtol ω²."""
+        if not self.discrete:
+            return np.asarray(np.abs(self.discriminant) <= self.rtol * 8 * np.abs(self.determinant))
+        # s = log z turns Δ into Δ/(z₁z₂) and ω into ½|log z₁z₂|, up to terms of order Δ.
+        product = np.clip(1 - self.loss, 0.0, None)
+        with np.errstate(divide="ignore"):
+            decay = np.where(product > 0, 0.5 * np.log1p(-np.minimum(self.loss, 1.0)), 0.0)
+        return np.asarray(np.abs(self.discriminant) <= self.rtol * 8 * product * decay**2)
+
+    @cached_property
     def damping(self) -> IntArray:
         """Class of each mode, as integers of DampingClass."""
-        critical = np.abs(self.discriminant) <= self.rtol * 8 * np.abs(self.determinant)
         choices = [
             (self._divergent, DampingClass.DIVERGENT),
             (self._marginal, DampingClass.MARGINAL),
@@ -105,11 +122,12 @@ class Pairs:
             middle = 2 + self.trace  # z₁ + z₂
             negative = middle < -_ROUNDING * (2 + np.abs(self.trace))
             edge = self.rtol * 8 * np.abs(self.at_minus_one) + 2 * self._edge_noise
-            choices.append((critical & ~negative, DampingClass.CRITICAL))
+            choices.append((self.rate <= self.rtol, DampingClass.CRITICAL))  # gone after a step or two
+            choices.append((self._critical & ~negative, DampingClass.CRITICAL))
             choices.append((negative & (self.discriminant >= -edge), DampingClass.ALTERNATING))
             choices.append(((middle <= 0) & (self.discriminant > 0), DampingClass.ALTERNATING))
         else:
-            choices.append((critical, DampingClass.CRITICAL))
+            choices.append((self._critical, DampingClass.CRITICAL))
         choices.append((self.discriminant < 0, DampingClass.UNDERDAMPED))
         masks, values = zip(*choices, strict=True)
         return np.select(masks, [int(v) for v in values], int(DampingClass.OVERDAMPED))

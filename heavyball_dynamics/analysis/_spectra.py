@@ -40,8 +40,10 @@ class Spectra:
             return self.sigma.real
         real, imaginary = self.sigma.real, self.sigma.imag
         with np.errstate(divide="ignore"):
-            # |1+σ|² - 1 without cancellation near z = 1.
-            return np.asarray(0.5 * np.log1p(np.maximum(real * (2 + real) + imaginary**2, -1.0)))
+            # |1+σ|² - 1 without cancellation near z = 1; near z = 0 it is that which would cancel.
+            slow = 0.5 * np.log1p(np.maximum(real * (2 + real) + imaginary**2, -0.99))
+            size = np.abs(1 + self.sigma)
+            return np.where(size < 0.5, np.log(size), slow)
 
     @property
     def conditions(self) -> tuple[FloatArray, ...]:
@@ -81,6 +83,8 @@ class Spectra:
         """The dominant pole and its partner as s = log z; the partner of a lone pole is infinitely fast."""
         first = self._ranked[..., 0]
         second = self._ranked[..., 1] if self.order > 1 else np.full_like(first, -1.0 if self.discrete else -np.inf)
+        # A real pole that decays just as fast may rank between the two of a conjugate pair.
+        second = np.where(first.imag != 0, first.conj(), second)
         if not self.discrete:
             return first, second
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -67,11 +67,11 @@ class StateMatrices:
         """Return poles and classes of the closed loop for curvatures (*batch, mode)."""
         order, inputs = self.B.shape[-2:]
         increment = self.A - np.eye(order) if self.discrete else self.A
-        if order == 2 and inputs == 1:  # noqa: PLR2004
+        if order == 2 and inputs == 1:
             gain = self.feedback(curvature)[..., 0, 0]
             return pairs_of_loop(increment, self.B, self.C, gain, discrete=self.discrete, rtol=rtol)
         moving = StateMatrices(increment, self.B, self.C, self.D, self.discrete).loop(curvature)
-        if order == 2:  # noqa: PLR2004
+        if order == 2:
             return pairs_of_matrix(moving, discrete=self.discrete, rtol=rtol)
         sigma = moving[..., 0].astype(complex) if order == 1 else np.linalg.eigvals(moving).astype(complex)
         return Spectra(sigma, self.discrete, rtol)
@@ -121,7 +121,9 @@ def state_matrices(algorithm: Algorithm, *, k: int | None = None, t: float | Non
 
 def _single(algorithm: Algorithm, k: int | None, t: float | None) -> StateMatrices:
     matrices = state_matrices(algorithm, k=k, t=t)
-    if matrices.A.ndim > 2:  # noqa: PLR2004
+    if matrices.B.shape[-1] == 0:
+        raise ValueError(f"`algorithm` must ask for a gradient, the input of its system. Received {algorithm!r}.")
+    if matrices.A.ndim > 2:
         raise ValueError(
             f"python-control has no batches: `algorithm` must have scalar hyperparameters. Received {algorithm!r} "
             "with array-valued ones; hb.state_matrices and hb.analyze_modes take them."
@@ -130,7 +132,7 @@ def _single(algorithm: Algorithm, k: int | None, t: float | None) -> StateMatric
 
 
 def _system(A: FloatArray, B: FloatArray, C: FloatArray, D: FloatArray, *, discrete: bool) -> control.StateSpace:
-    import control  # noqa: PLC0415
+    import control
 
     inputs = [f"gradient[{j}]" for j in range(B.shape[1])]
     outputs = [f"query[{j}]" for j in range(C.shape[0])]
@@ -236,3 +238,14 @@ def closed_loop(
 def curvatures(value: ArrayLike) -> FloatArray:
     """Return curvatures as an array (*batch, mode); a single number is one mode."""
     return np.atleast_1d(real_array("curvature", value))
+
+
+def require_broadcast(batch: tuple[int, ...], modes: tuple[int, ...]) -> None:
+    """Raise ValueError unless curvatures broadcast against a batch of hyperparameters."""
+    try:
+        np.broadcast_shapes((*batch, 1), modes)
+    except ValueError:
+        raise ValueError(
+            f"`curvature` must have shape (mode,) or (*batch, mode) with the batch axes of the hyperparameters, "
+            f"{batch}. Received shape {modes}."
+        ) from None

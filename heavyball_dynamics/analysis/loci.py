@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass, replace
+from numbers import Real
 from typing import Any, cast
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._drawing import Drawable
 from heavyball_dynamics._protocols import Algorithm, is_flow
 from heavyball_dynamics._types import ArrayLike, BoolArray, ComplexArray, FloatArray
 from heavyball_dynamics._validation import one_of, real_array
-from heavyball_dynamics.analysis._crossings import crossings, meetings
+from heavyball_dynamics.analysis._branches import branches, sorted_poles
+from heavyball_dynamics.analysis._crossings import crossings, distinct, meetings
 from heavyball_dynamics.analysis._pairs import Pairs
 from heavyball_dynamics.analysis._spectra import Spectra
 from heavyball_dynamics.analysis.linear import StateMatrices, state_matrices
@@ -39,7 +40,8 @@ class RootLocus(Drawable):
         Values inside the range at which branches meet.
     breakaway_poles : array (n, branch)
     stability_limit : array (m,)
-        Values inside the range at which a branch crosses the stability boundary; an end at curvature 0 or lr 0 is left out.
+        Values inside the range at which a branch crosses the stability boundary; an end at curvature 0 or lr 0 is
+        left out.
     stability_limit_poles : array (m, branch)
     discrete : bool
         True for methods.
@@ -64,9 +66,11 @@ class RootLocus(Drawable):
     def summary(self) -> str:
         """Return the range, the break-away points and the stability limits in words."""
         told = {"break-away at": self.breakaway, "stability limit at": self.stability_limit}
-        lines = [f"{self.poles.shape[1]} branches for {self.parameter} from {self.values[0]:.6g} to {self.values[-1]:.6g}"]
+        low, high = self.values[[0, -1]]
+        lines = [f"{self.poles.shape[1]} branches for {self.parameter} from {low:.6g} to {high:.6g}"]
         for name, found in told.items():
-            lines.append(f"{name} " + (", ".join(f"{value:.10g}" for value in found) if found.size else "no value inside"))
+            listed = ", ".join(f"{value:.10g}" for value in found)
+            lines.append(f"{name} {listed or 'no value inside'}")
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -79,8 +83,8 @@ def root_locus(
 ) -> RootLocus:
     r"""Return the poles of one mode as one parameter varies.
 
-    In the curvature (and in lr) this is the ordinary gain locus of the loop gain, qz/((z-1)(z-β)) for the heavy ball and
-    λ/(s(ms+γ)) for its flow; the other fields of an algorithm need not enter like a gain.
+    In the curvature (and in lr) this is the ordinary gain locus of the loop gain, qz/((z-1)(z-β)) for the heavy ball
+    and λ/(s(ms+γ)) for its flow; the other fields of an algorithm need not enter like a gain.
 
     Parameters
     ----------
@@ -90,8 +94,8 @@ def root_locus(
         "curvature", or the name of any numeric field of the algorithm: lr, momentum, mass, damping, …
     values : array (value,), optional
         Values of the parameter, in increasing order. By default curvature and lr run from 0 to a little beyond the
-        stability limit (curvature of a flow: to ten times the critical one), momentum from 0 to 1, and other fields from
-        a hundredth to a hundred times their present value; break-away points and limits are then among the values.
+        stability limit (curvature of a flow: to ten times the critical one), momentum from 0 to 1, and other fields
+        from a hundredth to a hundred times their present value; break-away points and limits are then among the values.
     curvature : float, optional
         The mode's curvature λ; needed (and allowed) only if `parameter` is a field of the algorithm.
     k, t : int, float, optional
@@ -134,11 +138,11 @@ def root_locus(
     return RootLocus(
         parameter=parameter,
         values=grid,
-        poles=_branches(spectrum),
+        poles=branches(spectrum, grid),
         breakaway=breakaway,
-        breakaway_poles=_sorted_poles(family.spectrum(breakaway)),
+        breakaway_poles=sorted_poles(family.spectrum(breakaway)),
         stability_limit=limits,
-        stability_limit_poles=_sorted_poles(family.spectrum(limits)),
+        stability_limit_poles=sorted_poles(family.spectrum(limits)),
         discrete=spectrum.discrete,
     )
 
@@ -160,7 +164,9 @@ class _Family:
         numeric = _numeric_fields(algorithm)
         one_of("parameter", parameter, ["curvature", *numeric])
         if batch_shape(algorithm) != ():
-            raise ValueError(f"`algorithm` must have scalar hyperparameters: the locus is its batch. Received {algorithm!r}.")
+            raise ValueError(
+                f"`algorithm` must have scalar hyperparameters: the locus is its batch. Received {algorithm!r}."
+            )
         if parameter == "curvature":
             if curvature is not None:
                 raise ValueError(f"`curvature` varies along this locus and must be left out. Received {curvature!r}: "
@@ -202,12 +208,12 @@ def _drop_mode_axis(spectrum: Pairs | Spectra) -> Pairs | Spectra:
 def _numeric_fields(algorithm: Algorithm) -> list[str]:
     rule: Any = algorithm
     values = {f.name: getattr(rule, f.name) for f in fields(rule)} if is_dataclass(rule) else {}
-    return [name for name, v in values.items() if isinstance(v, (int, float, np.ndarray)) and not isinstance(v, bool)]
+    return [name for name, v in values.items() if not isinstance(v, bool) and isinstance(v, (Real, np.ndarray))]
 
 
 def _increasing(values: ArrayLike) -> FloatArray:
     grid = real_array("values", values)
-    if grid.ndim != 1 or len(grid) < 2 or not np.all(np.diff(grid) > 0):  # noqa: PLR2004
+    if grid.ndim != 1 or len(grid) < 2 or not np.all(np.diff(grid) > 0):
         raise ValueError(
             f"`values` must be a one-dimensional array of at least two increasing numbers. Received shape {grid.shape}"
             + (" in another order: sort them." if grid.ndim == 1 and len(grid) > 1 else ".")
@@ -250,53 +256,24 @@ def _largest_curvature(family: _Family) -> float:
 
 def _breakaway(family: _Family, grid: FloatArray, skip: BoolArray) -> FloatArray:
     """Return the values where the discriminant of the characteristic polynomial vanishes."""
-
     if family.spectrum(grid[:2]).order == 1:
         return np.empty(0)
 
     def discriminant(values: FloatArray) -> FloatArray:
         return family.spectrum(values).discriminant
 
-    return np.unique(np.concatenate([crossings(discriminant, grid, skip), meetings(discriminant, grid)]))
+    return distinct(np.concatenate([crossings(discriminant, grid, skip), meetings(discriminant, grid)]))
 
 
 def _limits(family: _Family, grid: FloatArray, skip: BoolArray) -> FloatArray:
     """Return the values where a condition of stability changes sign while the others hold."""
-    number = len(family.spectrum(grid[:2]).conditions)
+    size = np.abs(np.stack(family.spectrum(grid).conditions))
     found = []
-    for i in range(number):
+    for i in range(len(size)):
         at = crossings(lambda values, i=i: family.spectrum(values).conditions[i], grid, skip)  # type: ignore[misc]
         if at.size:
-            others = np.delete(np.stack(family.spectrum(at).conditions), i, axis=0)
-            found.append(at[np.all(others >= -1e-9, axis=0)])
-    return np.unique(np.concatenate(found)) if found else np.empty(0)
-
-
-def _sorted_poles(spectrum: Pairs | Spectra) -> ComplexArray:
-    """Return poles (value, branch), real parts descending, the upper one of a conjugate pair first."""
-    if isinstance(spectrum, Pairs):
-        sigma = spectrum.sigma
-        swap = (sigma[:, 1].real > sigma[:, 0].real)[:, None]
-        ordered = np.where(swap, sigma[:, ::-1], sigma)
-        return 1 + ordered if spectrum.discrete else ordered
-    poles = spectrum.poles
-    return np.take_along_axis(poles, np.lexsort((-poles.imag, -poles.real), axis=-1), axis=-1)
-
-
-def _branches(spectrum: Pairs | Spectra) -> ComplexArray:
-    """Return poles (value, branch) with continuous branches.
-
-    The two roots of a real quadratic, larger or upper one first, are continuous as they stand: they change places only
-    where they are equal. Higher orders are matched from value to value.
-    """
-    poles = _sorted_poles(spectrum)
-    if spectrum.order <= 2:  # noqa: PLR2004
-        return poles
-    for i in range(1, len(poles)):
-        # Follow the tangent, so that branches pass through each other.
-        guess = poles[i - 1] if i == 1 else 2 * poles[i - 1] - poles[i - 2]
-        _, order = linear_sum_assignment(np.abs(guess[:, None] - poles[i][None, :]))
-        poles[i] = poles[i][order]
-    return poles
-
-
+            cell = np.clip(np.searchsorted(grid, at), 1, len(grid) - 1)
+            rounding = 1e-9 * np.maximum(size[:, cell - 1], size[:, cell])
+            holds = np.stack(family.spectrum(at).conditions) >= -rounding
+            found.append(at[np.all(np.delete(holds, i, axis=0), axis=0)])
+    return distinct(np.concatenate(found)) if found else np.empty(0)

@@ -47,7 +47,7 @@ class StabilityMap(Drawable):
 
     def summary(self) -> str:
         """Return the share of each class in the map."""
-        total = self.damping.size
+        total = max(1, self.damping.size)
         shares = [(c.label, int(np.sum(self.damping == c)) / total) for c in DampingClass]
         return f"{self.method_name}: " + ", ".join(f"{share:.1%} {label}" for label, share in shares if share > 0)
 
@@ -73,13 +73,25 @@ def stability_map(
     -------
     StabilityMap
 
+    Raises
+    ------
+    ValueError
+        If an axis of the map is not one-dimensional, or a value not finite.
+
     Examples
     --------
     >>> import heavyball_dynamics as hb
     >>> hb.stability_map(hb.Nesterov).damping.shape
     (301, 441)
     """
-    columns = np.linspace(0.0, 4.4, 441) if product is None else np.atleast_1d(real_array("product", product))
-    rows = np.linspace(0.0, 1.0, 301) if momentum is None else np.atleast_1d(real_array("momentum", momentum))
+    columns = np.linspace(0.0, 4.4, 441) if product is None else _axis("product", product)
+    rows = np.linspace(0.0, 1.0, 301) if momentum is None else _axis("momentum", momentum)
     modes = analyze_modes(method_type(1.0, rows), columns)
     return StabilityMap(method_type.__name__, columns, rows, modes.damping, modes.rate)
+
+
+def _axis(name: str, value: ArrayLike) -> FloatArray:
+    axis = np.atleast_1d(real_array(name, value))
+    if axis.ndim > 1:
+        raise ValueError(f"`{name}` must be one-dimensional: it is one axis of the map. Received shape {axis.shape}.")
+    return axis

@@ -15,7 +15,7 @@ from heavyball_dynamics._validation import real_array, require
 from heavyball_dynamics.analysis._pairs import Pairs
 from heavyball_dynamics.analysis._spectra import Spectra
 from heavyball_dynamics.analysis.damping_class import DampingClass
-from heavyball_dynamics.analysis.linear import curvatures, state_matrices
+from heavyball_dynamics.analysis.linear import curvatures, require_broadcast, state_matrices
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,23 @@ class Modes(Drawable):
         The curvatures asked for; None for poles that came from elsewhere.
     discrete : bool
         True for methods, whose time unit is the step.
+    dt : float
+        Length of a step; 1 but for sampled systems from python-control.
 
     Examples
     --------
     >>> import heavyball_dynamics as hb
     >>> modes = hb.analyze_modes(hb.HeavyBall(lr=0.1, momentum=0.81), [0.1, 1.0, 40.0])
     >>> print(modes.summary())
-    curvature  class         rate  half-life  damping ratio  natural frequency
-          0.1  critically damped  0.9  6.579  1  0.1054
+    curvature              class  rate per step  half-life (step)  damping ratio  frequency (rad/step)
+          0.1  critically damped            0.9           6.57881              1              0.105361
+            1        underdamped            0.9           6.57881       0.314901              0.334583
+           40          divergent        1.71872               inf              -                     -
     """
 
     curvature: FloatArray | None
     _spectrum: Pairs | Spectra
+    dt: float = 1.0
 
     @property
     def discrete(self) -> bool:
@@ -75,8 +80,11 @@ class Modes(Drawable):
 
     @property
     def natural_frequency(self) -> FloatArray:
-        """Natural frequency |s| in radians per step (flows: per unit time), NaN where the damping ratio is."""
-        return self._spectrum.natural_frequency
+        """Natural frequency |s| in radians per step (flows, and systems with a dt: per unit time).
+
+        NaN where the damping ratio is. (*batch, mode).
+        """
+        return self._spectrum.natural_frequency / self.dt
 
     @property
     def rate(self) -> FloatArray:
@@ -128,7 +136,7 @@ class Modes(Drawable):
         """Return a table of the modes, one line a mode and batch element."""
         unit = "step" if self.discrete else "time"
         head = ["curvature", "class", f"rate per {unit}", f"half-life ({unit})", "damping ratio",
-                f"frequency (rad/{unit})"]  # fmt: skip
+                f"frequency (rad/{'time' if self.dt != 1 else unit})"]  # fmt: skip
         shape = self.damping.shape
         curvature = np.full(shape, np.nan) if self.curvature is None else np.broadcast_to(self.curvature, shape)
         columns: list[Any] = [curvature, self.damping, self.rate, self.half_life, self.damping_ratio,
@@ -187,12 +195,12 @@ def analyze_modes(
     >>> [hb.DampingClass(c).name for c in modes.damping]
     ['OVERDAMPED', 'CRITICAL', 'UNDERDAMPED', 'DIVERGENT']
     >>> modes.rate.round(6)
-    array([0.965139, 0.9     , 0.9     , 1.252796])
+    array([0.969629, 0.9     , 0.9     , 1.110788])
     """
     matrices = state_matrices(algorithm, k=k, t=t)
     value = curvatures(curvature)
     tolerance = _tolerance(rtol)
-    _require_broadcast(matrices.A.shape[:-2], value.shape)
+    require_broadcast(matrices.A.shape[:-2], value.shape)
     spectrum = matrices.spectrum(value, tolerance)
     return Modes(value, spectrum)
 
@@ -201,16 +209,6 @@ def _tolerance(rtol: float) -> float:
     tolerance = real_array("rtol", rtol)
     require("rtol", tolerance, (tolerance >= 0) & (tolerance < 1), "between 0 and 1")
     return float(tolerance)
-
-
-def _require_broadcast(batch: tuple[int, ...], modes: tuple[int, ...]) -> None:
-    try:
-        np.broadcast_shapes((*batch, 1), modes)
-    except ValueError:
-        raise ValueError(
-            f"`curvature` must have shape (mode,) or (*batch, mode) with the batch axes of the hyperparameters, {batch}. "
-            f"Received shape {modes}."
-        ) from None
 
 
 def classify_poles(system: Any, *, rtol: float = 1e-9, pairs: bool = False) -> Modes:
@@ -222,7 +220,8 @@ def classify_poles(system: Any, *, rtol: float = 1e-9, pairs: bool = False) -> M
     Parameters
     ----------
     system : control.StateSpace or control.TransferFunction
-        Continuous (dt = 0 or None) or discrete; with a sampling time dt the frequency is in radians per unit time.
+        Continuous (dt = 0 or None) or discrete. With a sampling time dt the natural frequency is in radians per unit
+        time, while rates, half-lives and `time_to` count steps.
     rtol : float
         A pole within this distance of z = 0 counts as gone after one step.
     pairs : bool
@@ -264,7 +263,7 @@ def classify_poles(system: Any, *, rtol: float = 1e-9, pairs: bool = False) -> M
     sigma = poles - 1 if discrete else poles
     tolerance = _tolerance(rtol)
     spectrum = Spectra(_as_pairs(sigma, discrete=discrete) if pairs else sigma[None, :], discrete, tolerance)
-    return Modes(None, spectrum)
+    return Modes(None, spectrum, float(system.dt) if discrete else 1.0)
 
 
 def _as_pairs(sigma: ComplexArray, *, discrete: bool) -> ComplexArray:

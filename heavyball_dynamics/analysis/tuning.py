@@ -14,7 +14,7 @@ from heavyball_dynamics._protocols import Method, require_method
 from heavyball_dynamics._types import ArrayLike, FloatArray
 from heavyball_dynamics._validation import one_of, real_array, require
 from heavyball_dynamics.algorithms.methods import GradientDescent, HeavyBall, Nesterov
-from heavyball_dynamics.analysis.linear import state_matrices
+from heavyball_dynamics.analysis.linear import require_broadcast, state_matrices
 
 
 def _gradient_descent(smallest: FloatArray, largest: FloatArray) -> GradientDescent:
@@ -35,6 +35,8 @@ def _nesterov_tuned(smallest: FloatArray, largest: FloatArray) -> Nesterov:
     root = np.sqrt(3 * largest / smallest + 1)
     return Nesterov(4 / (3 * largest + smallest), (root - 2) / (root + 2))
 
+
+_AT_ONCE = 100_000  # loops examined in one call
 
 _TUNINGS: dict[tuple[type[Any], str], Callable[[FloatArray, FloatArray], Any]] = {
     (GradientDescent, "tuned"): _gradient_descent,
@@ -94,7 +96,13 @@ def tune(method_type: type[Any], smallest: ArrayLike, largest: ArrayLike, *, var
     one_of("variant", variant, known)
     low, high = real_array("smallest", smallest), real_array("largest", largest)
     require("smallest", low, low > 0, "> 0", "A flat or negative direction has no optimal rate.")
-    low, high = np.broadcast_arrays(low, high)
+    try:
+        low, high = np.broadcast_arrays(low, high)
+    except ValueError:
+        raise ValueError(
+            "`smallest` and `largest` must have shapes that broadcast against each other. "
+            f"Received {low.shape} and {high.shape}."
+        ) from None
     require("largest", high, high >= low, ">= smallest")
     return _TUNINGS[method_type, variant](low, high)
 
@@ -102,8 +110,8 @@ def tune(method_type: type[Any], smallest: ArrayLike, largest: ArrayLike, *, var
 def stability_limit(method: Method, curvature: ArrayLike, *, k: int | None = None) -> Any:
     """Return the largest learning rate at which modes decay, all else fixed.
 
-    The rule itself is asked: the learning rate is raised until a pole leaves the unit circle, and the crossing is
-    solved for.
+    The rule itself is asked: the learning rate is raised, from 1e-9 to 1e9 times 1/curvature, until all poles are
+    inside the unit circle and then one leaves it again; that crossing is solved for.
 
     Parameters
     ----------
@@ -117,7 +125,8 @@ def stability_limit(method: Method, curvature: ArrayLike, *, k: int | None = Non
     Returns
     -------
     float or array
-        (*batch,) for one curvature, else (*batch, mode). Infinite at zero curvature, 0 where no learning rate is stable.
+        (*batch,) for one curvature, else (*batch, mode). Infinite at zero curvature, 0 where no learning rate is
+        stable.
 
     Raises
     ------
@@ -126,7 +135,8 @@ def stability_limit(method: Method, curvature: ArrayLike, *, k: int | None = Non
 
     Notes
     -----
-    For the heavy ball it is 2(1+β)/λ, for Nesterov 2(1+β)/((1+2β)λ), for gradient descent 2/λ.
+    For the heavy ball it is 2(1+β)/λ, for Nesterov 2(1+β)/((1+2β)λ), for gradient descent 2/λ. Where the momentum
+    exceeds 1, small learning rates need not be stable: Nesterov's decay only above (β-1)/(βλ).
 
     Examples
     --------
@@ -142,6 +152,7 @@ def stability_limit(method: Method, curvature: ArrayLike, *, k: int | None = Non
     single = value.ndim == 0
     value = np.atleast_1d(value)
     spread = map_arrays(rule, lambda array: array[..., None])
+    require_broadcast(batch_shape(rule), value.shape)
     shape = np.broadcast_shapes(batch_shape(spread), value.shape)
     bend = np.broadcast_to(value, shape).ravel()
 
@@ -154,25 +165,30 @@ def stability_limit(method: Method, curvature: ArrayLike, *, k: int | None = Non
             conditions = matrices.spectrum(bend[who][:, None], 0.0).conditions
         return np.asarray(np.min(conditions, axis=0)[..., 0])
 
-    limit = _first_loss(margin, bend).reshape(shape)
+    limit = _last_stable(margin, bend).reshape(shape)
     result = limit[..., 0] if single else limit
     return float(result) if result.ndim == 0 else result
 
 
-def _first_loss(margin: Callable[[FloatArray, FloatArray], FloatArray], curvature: FloatArray) -> FloatArray:
+def _last_stable(margin: Callable[[FloatArray, FloatArray], FloatArray], curvature: FloatArray) -> FloatArray:
     limit = np.where(curvature == 0, np.inf, 0.0)
     index = np.flatnonzero(curvature > 0).astype(float)
     if not index.size:
         return limit
     scale = 1 / curvature[index.astype(int)]
     # lr·λ in steps fine enough not to jump over a stable range and back.
-    factors = np.geomspace(1e-6, 1e4, 161)
-    signs = np.stack([margin(factor * scale, index) for factor in factors])
-    stable = signs[0] > 0
-    lost = np.argmax(signs <= 0, axis=0)
-    limit[index[stable & (lost == 0)].astype(int)] = np.inf
-    found = stable & (lost > 0)
-    if found.any():
-        low, high = factors[lost[found] - 1] * scale[found], factors[lost[found]] * scale[found]
-        limit[index[found].astype(int)] = elementwise.find_root(margin, (low, high), args=(index[found],)).x
+    factors = np.geomspace(1e-9, 1e9, 289)
+    stable = np.empty((0, len(index)), dtype=bool)
+    while len(stable) < len(factors):
+        rows = factors[len(stable) :][: max(1, _AT_ONCE // len(index))]
+        new = margin((rows[:, None] * scale).ravel(), np.tile(index, len(rows))) > 0
+        stable = np.concatenate([stable, new.reshape(len(rows), -1)])
+        lost = (stable[:-1] & ~stable[1:]).any(axis=0)
+        if lost.all():
+            break
+    limit[index[stable.any(axis=0) & ~lost].astype(int)] = np.inf
+    if lost.any():
+        last = np.argmax(stable[:-1] & ~stable[1:], axis=0)[lost]
+        bracket = factors[last] * scale[lost], factors[last + 1] * scale[lost]
+        limit[index[lost].astype(int)] = elementwise.find_root(margin, bracket, args=(index[lost],)).x
     return limit

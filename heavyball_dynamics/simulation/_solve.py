@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +11,14 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from heavyball_dynamics._types import BoolArray, FloatArray, IntArray
+from heavyball_dynamics.simulation._solvers import SOLVERS
 from heavyball_dynamics.simulation._stack import Stack
 from heavyball_dynamics.simulation.trajectory import Status
 
 # Beyond this a trajectory counts as having left the finite numbers: the next steps would overflow.
 _BLOWUP = 1e300
-# What the linear algebra of implicit solvers says where the Jacobian is not finite.
-_SINGULAR = re.compile("singular|infs or NaNs")
-# Steps that a solver may make without the time changing.
-_PATIENCE = 100
+# Units in the last place of the time below which LSODA refuses an interval, with room to spare.
+_TOO_SHORT = 16
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,11 @@ class _Progress:
         if after.size:
             self.states[after[0] :, :, who] = last if status is Status.STOPPED else np.nan
 
-
-class _StalledError(Exception):
-    """The solver goes on without getting on, or with NaN, as LSODA does at a singularity."""
+    def finish(self, who: IntArray, t: float, times: FloatArray, blocks: FloatArray, rates: FloatArray) -> None:
+        """Go to the end, a few units of rounding away, which solvers take for no interval at all."""
+        for row in np.flatnonzero(times > t):
+            self.states[row, :, who] = np.moveaxis(blocks + (times[row] - t) * rates, 1, 0)
+        self.last[:, who] = blocks + (times[-1] - t) * rates
 
 
 class _Watch:
@@ -66,25 +66,17 @@ class _Watch:
         self._stack, self._bounds = stack, stop_when
         self.accepted = (t, vector.copy())
         self.step = 0.0
-        self._stalled = 0
 
     def blowup(self, t: float, vector: FloatArray) -> float:
         """Positive while every trajectory is finite."""
-        size = float(np.abs(vector).max())
-        if not np.isfinite(size):
-            raise _StalledError
         if t > self.accepted[0]:
-            self.step, self._stalled = t - self.accepted[0], 0
+            self.step = t - self.accepted[0]
             self.accepted = (t, vector.copy())
-        elif t == self.accepted[0]:
-            self._stalled += 1
-            if self._stalled == _PATIENCE:
-                raise _StalledError
-        return 1.0 - size / _BLOWUP
+        return 1.0 - float(np.abs(vector).max()) / _BLOWUP
 
     def stop(self, t: float, vector: FloatArray) -> float:  # noqa: ARG002
-        """Positive until the first trajectory meets a bound."""
-        return float(self.margins(self._stack.blocks(vector)[0]).min())
+        """Positive until the first trajectory meets a bound; one without a gradient does not hide the others."""
+        return float(np.fmin.reduce(self.margins(self._stack.blocks(vector)[0])))
 
     def margins(self, position: FloatArray) -> FloatArray:
         """Return the distance of each trajectory from the nearest of its bounds."""
@@ -111,7 +103,7 @@ def _terminal(function: Any) -> Any:
 
 def solve(stack: Stack, start: FloatArray, times: FloatArray, options: Options) -> _Progress:
     """Integrate a chunk of trajectories from `start` (leaf, trajectory, dim) over `times`."""
-    number = stack.size
+    number, end = stack.size, float(times[-1])
     progress = _Progress(
         np.full((len(times), *start.shape), np.nan), start.copy(), np.full(number, int(Status.COMPLETED)),
         np.full(number, np.nan),
@@ -124,6 +116,16 @@ def solve(stack: Stack, start: FloatArray, times: FloatArray, options: Options) 
         alive, blocks = alive[~begun], start[:, ~begun]
     while alive.size:
         part = stack.subset(alive)
+        rates = part.blocks(part.derivative(t, part.vector(blocks)))
+        lost = ~(np.isfinite(rates).all(axis=(0, 2)) & (np.abs(blocks).max(axis=(0, 2)) < _BLOWUP))
+        if lost.any():
+            # No solver can go on without a slope, and some would try for ever.
+            progress.end(alive[lost], Status.DIVERGED, t, times, blocks[:, lost])
+            alive, blocks = alive[~lost], blocks[:, ~lost]
+            continue
+        if end - t <= _TOO_SHORT * np.spacing(max(abs(t), abs(end))):
+            progress.finish(alive, t, times, blocks, rates)
+            break
         watch = _Watch(part, options.stop_when, t, part.vector(blocks))
         result = _call(part, blocks, t, times, options, watch, step)
         progress.evaluations += result.nfev
@@ -132,11 +134,13 @@ def solve(stack: Stack, start: FloatArray, times: FloatArray, options: Options) 
         progress.states[rows[:, None], :, alive[None, :]] = np.moveaxis(reached, 2, 1)
         if result.status == 0:
             progress.last[:, alive] = reached[-1]
-            return progress
-        t, vector, who, status = _ending(part, watch, result, float(times[-1]))
+            break
+        t, vector, who, status = _ending(part, watch, result, end)
         blocks = part.blocks(vector)
         progress.end(alive[who], status, t, times, blocks[:, who])
-        alive, blocks, step = alive[~who], blocks[:, ~who], watch.step
+        alive, blocks = alive[~who], blocks[:, ~who]
+        # Steps that shrank before a divergence say nothing about the others.
+        step = watch.step if status is Status.STOPPED else None
     return progress
 
 
@@ -147,26 +151,15 @@ def _call(
     shrink = 1.0 / np.sqrt(part.size)
     vector, solver_options = part.vector(blocks), part.solver_options(t)
 
-    def attempt(end: float) -> Any:
-        return solve_ivp(  # type: ignore[call-overload]
-            part.derivative, (t, end), vector, method=options.method, t_eval=times[(times > t) & (times <= end)],
-            rtol=options.rtol * shrink, atol=options.atol * shrink, max_step=options.max_step,
-            first_step=min(step, end - t) if step else None, events=watch.events(), **solver_options,
-        )  # fmt: skip
-
+    end = float(times[-1])
     with warnings.catch_warnings():
         # LSODA warns where the others return a status; what happened is said by the status of the run.
         warnings.filterwarnings("ignore", message="lsoda:")
-        try:
-            return attempt(float(times[-1]))
-        except (_StalledError, RuntimeError, ValueError) as error:
-            if not isinstance(error, _StalledError) and not _SINGULAR.search(str(error)):
-                raise
-            # The exception took the results along: compute them again, up to where the solver stalled.
-            reached = watch.accepted
-            result = attempt(reached[0])
-            watch.accepted, result.status = reached, -1
-            return result
+        return solve_ivp(
+            part.derivative, (t, end), vector, method=SOLVERS[options.method], t_eval=times[times > t],
+            rtol=options.rtol * shrink, atol=options.atol * shrink, max_step=options.max_step,
+            first_step=min(step, end - t) if step else None, events=watch.events(), **solver_options,
+        )  # fmt: skip
 
 
 def _ending(
@@ -182,7 +175,7 @@ def _ending(
             size = np.abs(blocks).max(axis=(0, 2))
             return t, vector, size >= 0.999 * size.max(), Status.DIVERGED
         margins = watch.margins(blocks[0])
-        return t, vector, margins <= max(float(margins.min()), 0.0), Status.STOPPED
+        return t, vector, margins <= max(float(np.nanmin(margins)), 0.0), Status.STOPPED
     t, vector = watch.accepted
     return t, vector, _stuck(part, t, vector, end), Status.DIVERGED
 
@@ -194,12 +187,13 @@ def _stuck(part: Stack, t: float, vector: FloatArray, end: float) -> BoolArray:
     and nearly constant is smallest for the one that blows up or leaves the domain of the loss.
     """
     rates = part.derivative(t, vector)
+    size = np.abs(part.blocks(vector)).max(axis=(0, 2))
     largest = np.zeros(part.size)
     for step in np.geomspace(end - t, 4 * np.spacing(max(abs(t), 1e-300)), 40):
-        trial = vector + step * rates
-        new = part.derivative(t + step, trial)
-        change = np.abs(part.blocks(step * (new - rates)))
-        room = 1e-3 * (np.abs(part.blocks(vector)) + np.abs(part.blocks(step * rates))) + 1e-300
-        good = (np.isfinite(change) & (change <= room)).all(axis=(0, 2))
+        move = step * rates
+        change = part.blocks(step * part.derivative(t + step, vector + move) - move)
+        # The largest component counts: one that passes through zero has no size of its own.
+        room = 1e-3 * (size + np.abs(part.blocks(move)).max(axis=(0, 2))) + 1e-300
+        good = np.isfinite(change).all(axis=(0, 2)) & (np.abs(change).max(axis=(0, 2)) <= room)
         largest = np.where(good & (largest == 0), step, largest)
     return np.asarray(largest <= 10 * largest.min())

@@ -8,6 +8,7 @@ Jacobian is block diagonal, hence sparse and banded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,13 +49,25 @@ class Stack:
     size: int
     solver: str
 
-    @property
+    # The right-hand side is called tens of thousands of times: what is the same in every call is looked up once.
+
+    @cached_property
     def _by_trajectory(self) -> bool:
         return self.solver not in _EXPLICIT
 
-    @property
+    @cached_property
     def _leaves(self) -> int:
         return len(leaves(self.template))
+
+    @cached_property
+    def _is_flat(self) -> bool:
+        return hasattr(self.template, "_fields") and not any(isinstance(part, tuple) for part in self.template)
+
+    @cached_property
+    def _shape(self) -> tuple[int, int, int]:
+        if self._by_trajectory:
+            return (self.size, self._leaves, self.objective.dim)
+        return (self._leaves, self.objective.dim, self.size)
 
     def subset(self, index: IntArray) -> Stack:
         """Return the stack of some of the trajectories."""
@@ -62,10 +75,8 @@ class Stack:
 
     def blocks(self, vector: FloatArray) -> FloatArray:
         """View vectors (…, leaf·trajectory·dim) as (…, leaf, trajectory, dim)."""
-        head = vector.shape[:-1]
-        if self._by_trajectory:
-            return np.swapaxes(vector.reshape(*head, self.size, self._leaves, self.objective.dim), -3, -2)
-        return np.swapaxes(vector.reshape(*head, self._leaves, self.objective.dim, self.size), -2, -1)
+        stacked = vector.reshape(*vector.shape[:-1], *self._shape)
+        return stacked.swapaxes(-3, -2) if self._by_trajectory else stacked.swapaxes(-2, -1)
 
     def vector(self, blocks: FloatArray) -> FloatArray:
         """Inverse of `blocks` for one state: (leaf, trajectory, dim) to one vector."""
@@ -75,14 +86,14 @@ class Stack:
 
     def state(self, blocks: FloatArray) -> State:
         """Put blocks into the flow's own tuple."""
-        return rebuild(self.template, list(blocks))
+        return type(self.template)(*blocks) if self._is_flat else rebuild(self.template, list(blocks))
 
     def derivative(self, t: float, vector: FloatArray) -> FloatArray:
         """Right-hand side for solve_ivp."""
         rates = self.flow.vector_field(t, self.state(self.blocks(vector)), self.objective)
         result = np.empty_like(vector)
         target = self.blocks(result)
-        for i, leaf in enumerate(leaves(rates)):
+        for i, leaf in enumerate(rates if self._is_flat else leaves(rates)):
             target[i] = leaf
         return result
 
@@ -100,7 +111,7 @@ class Stack:
         return options
 
     def _has_jacobian(self, t: float) -> bool:
-        """Tell whether there is an analytic Jacobian: it needs a Hessian, and a flow that is linear in state and gradient."""
+        """Tell whether there is an analytic Jacobian: it needs a Hessian, and a rule linear in state and gradient."""
         if not getattr(self.objective, "exact_hessian", hasattr(self.objective, "hessian")):
             return False
         try:

@@ -18,19 +18,30 @@ def starting_state(
     """Return the first state, every leaf (*batch, dim), the batch shape and the velocity at the start."""
     if is_state(position):
         if velocity is not None:
-            raise ValueError("`velocity` must be left out where `position` is a state to resume from, which holds it.")
+            raise ValueError(
+                "`velocity` must be left out where `position` is a state to resume from, which holds it. "
+                f"Received velocity={velocity!r}."
+            )
+        origin = np.zeros(objective.dim)
+        needed = len(leaves(append_axes(algorithm, 1).init(origin, origin, objective)))
+        if len(leaves(position)) != needed:
+            raise ValueError(
+                f"`position` must be a state of {type(algorithm).__name__}, which has {needed} parts. "
+                f"Received {position!r}."
+            )
         parts = [points("position", leaf, objective.dim) for leaf in leaves(position)]
         batch = batch_shape(algorithm, *(part.shape[:-1] for part in parts))
         shape = (*batch, objective.dim)
-        begun = _full(rebuild(position, list(parts)), shape)
+        begun = full(rebuild(position, list(parts)), shape)
         return begun, batch, begun.velocity if isinstance(begun, PhaseState) else np.full(shape, np.nan)
     where = points("position", position, objective.dim)
     moving = np.zeros(objective.dim) if velocity is None else points("velocity", velocity, objective.dim)
     batch = batch_shape(algorithm, where.shape[:-1], moving.shape[:-1])
     shape = (*batch, objective.dim)
     where, moving = np.broadcast_to(where, shape).copy(), np.broadcast_to(moving, shape).copy()
-    return _full(append_axes(algorithm, 1).init(where, moving, objective), shape), batch, moving
+    return full(append_axes(algorithm, 1).init(where, moving, objective), shape), batch, moving
 
 
-def _full(state: State, shape: tuple[int, ...]) -> State:
+def full(state: State, shape: tuple[int, ...]) -> State:
+    """Return the state with leaves of the whole shape, in arrays of its own."""
     return rebuild(state, [np.broadcast_to(np.asarray(leaf, dtype=np.float64), shape).copy() for leaf in leaves(state)])

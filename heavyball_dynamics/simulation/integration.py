@@ -13,11 +13,11 @@ from heavyball_dynamics._types import ArrayLike, FloatArray, State
 from heavyball_dynamics._validation import one_of, real_array, require
 from heavyball_dynamics.algorithms.states import PhaseState
 from heavyball_dynamics.simulation._solve import Options, solve
+from heavyball_dynamics.simulation._solvers import SOLVERS
 from heavyball_dynamics.simulation._stack import Stack
 from heavyball_dynamics.simulation._start import starting_state
 from heavyball_dynamics.simulation.trajectory import Trajectory
 
-SOLVERS = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 _BOUNDS = ("gradient_norm", "value")
 _CHUNK = 1000  # trajectories in one call of solve_ivp
 _FLOOR = 2.3e-14  # SciPy raises smaller relative tolerances to about this
@@ -55,6 +55,8 @@ def integrate(
         Tolerances of each trajectory, as solve_ivp defines them.
     stop_when : mapping, optional
         Bounds ``{"gradient_norm": …}``, ``{"value": …}`` or both: a trajectory that falls to one of them stops there.
+        Looked at after each step of the solver: a dip shorter than a step, such as that of the gradient where an
+        oscillation passes the minimum, may go unseen; `max_step` makes the look closer.
     max_step : float
         Largest step of the solver.
 
@@ -78,16 +80,18 @@ def integrate(
     --------
     >>> import numpy as np
     >>> import heavyball_dynamics as hb
-    >>> flow = hb.HeavyBallFlow(mass=1.0, damping=np.array([0.5, 2.0, 8.0]))
+    >>> flow = hb.HeavyBallFlow(mass=1.0, damping=np.array([2.0, 4.0, 8.0]))
     >>> run = hb.integrate(flow, hb.Quadratic([1.0]), [1.0], duration=60.0, stop_when={"gradient_norm": 1e-3})
     >>> run.stop_time.round(2)
-    array([25.92,  9.23, 55.09])
+    array([ 9.23, 26.06, 54.51])
     """
     require_flow("flow", flow)
     require_objective(objective)
     one_of("method", method, SOLVERS)
     saved = _times(times, duration)
-    options = Options(method, _tolerance("rtol", rtol), _tolerance("atol", atol), float(max_step), _bounds(stop_when))
+    largest = _number("max_step", max_step, finite=False)
+    require("max_step", largest, largest > 0, "> 0")
+    options = Options(method, _tolerance("rtol", rtol), _tolerance("atol", atol), float(largest), _bounds(stop_when))
     with np.errstate(all="ignore"):
         state, batch, _ = starting_state(flow, objective, position, velocity)
         return _run(flow, objective, state, batch, saved, options)
@@ -97,19 +101,19 @@ def _times(times: ArrayLike | None, duration: float | None) -> FloatArray:
     if (times is None) == (duration is None):
         raise ValueError(f"Give either `times` or `duration`. Received times={times!r}, duration={duration!r}.")
     if times is None:
-        length = real_array("duration", duration)  # type: ignore[arg-type]
+        length = _number("duration", duration)
         require("duration", length, length > 0, "> 0")
         return np.linspace(0.0, float(length), 201)
     saved = real_array("times", times)
-    if saved.ndim != 1 or len(saved) < 2:  # noqa: PLR2004
-        raise ValueError(f"`times` must be a one-dimensional array of at least two times. Received shape {saved.shape}.")
+    if saved.ndim != 1 or len(saved) < 2:
+        raise ValueError(f"`times` must be a one-dimensional array, two or more times. Received shape {saved.shape}.")
     later = np.append(True, np.diff(saved) > 0)
     require("times", saved, later, "strictly increasing")
     return saved
 
 
 def _tolerance(name: str, value: float) -> float:
-    tolerance = real_array(name, value)
+    tolerance = _number(name, value)
     require(name, tolerance, tolerance >= _FLOOR if name == "rtol" else tolerance > 0,
             f">= {_FLOOR:g}, the floor of solve_ivp" if name == "rtol" else "> 0")  # fmt: skip
     return float(tolerance)
@@ -122,7 +126,14 @@ def _bounds(stop_when: Mapping[str, float] | None) -> dict[str, float]:
         raise TypeError(f"`stop_when` must be a mapping such as {{'gradient_norm': 1e-6}}. Received {stop_when!r}.")
     for name in stop_when:
         one_of("stop_when", name, _BOUNDS)
-    return {name: float(real_array(f"stop_when[{name!r}]", bound)) for name, bound in stop_when.items()}
+    return {name: float(_number(f"stop_when[{name!r}]", bound)) for name, bound in stop_when.items()}
+
+
+def _number(name: str, value: Any, *, finite: bool = True) -> FloatArray:
+    number = real_array(name, value, finite=finite)
+    if number.ndim:
+        raise ValueError(f"`{name}` must be one number. Received shape {number.shape}.")
+    return number
 
 
 def _run(
@@ -131,12 +142,12 @@ def _run(
     number, dim = int(np.prod(batch)), objective.dim
     start = np.stack([leaf.reshape(number, dim) for leaf in leaves(state)])
     chunk = max(1, min(_CHUNK, int((options.rtol / _FLOOR) ** 2)))
-    parts = [np.arange(i, min(i + chunk, number)) for i in range(0, number, chunk)]
+    parts = [np.arange(i, min(i + chunk, number)) for i in range(0, max(number, 1), chunk)]
     stacks = [Stack(take(flow, batch, part), objective, state, len(part), options.method) for part in parts]
     done = [solve(stack, start[:, part], times, options) for stack, part in zip(stacks, parts, strict=True)]
     # (time, leaf, trajectory, dim) to (leaf, *batch, time, dim): the one transposition.
     states = np.concatenate([progress.states for progress in done], axis=2)
-    states = np.moveaxis(states, 0, 2).reshape(-1, *batch, len(times), dim)
+    states = np.moveaxis(states, 0, 2).reshape(len(start), *batch, len(times), dim)
     last = np.concatenate([progress.last for progress in done], axis=1)
     return Trajectory(
         time=times,

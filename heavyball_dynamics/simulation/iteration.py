@@ -11,7 +11,7 @@ from heavyball_dynamics._protocols import Method, ObjectiveLike, require_method,
 from heavyball_dynamics._types import ArrayLike, BoolArray, FloatArray, State
 from heavyball_dynamics._validation import count
 from heavyball_dynamics.algorithms.states import PhaseState
-from heavyball_dynamics.simulation._start import starting_state
+from heavyball_dynamics.simulation._start import full, starting_state
 from heavyball_dynamics.simulation.trajectory import Status, Trajectory
 
 
@@ -85,7 +85,8 @@ def iterate(
     --------
     >>> import numpy as np
     >>> import heavyball_dynamics as hb
-    >>> run = hb.iterate(hb.HeavyBall(lr=np.array([0.1, 2.0, 5.0]), momentum=0.5), hb.Quadratic([1.0]), [1.0], steps=600)
+    >>> method = hb.HeavyBall(lr=np.array([0.1, 2.0, 5.0]), momentum=0.5)
+    >>> run = hb.iterate(method, hb.Quadratic([1.0]), [1.0], steps=600)
     >>> [hb.Status(s).name for s in run.status]
     ['COMPLETED', 'COMPLETED', 'DIVERGED']
     """
@@ -100,7 +101,9 @@ def iterate(
 def _run(
     method: Method, objective: ObjectiveLike, position: Any, velocity: Any, clock: range, every: int
 ) -> Trajectory:
-    state, batch, displacement = starting_state(method, objective.at(clock.start), position, velocity)
+    # One sample a step: the start is prepared with the sample that the first step sees.
+    sample = objective.at(clock.start)
+    state, batch, displacement = starting_state(method, sample, position, velocity)
     rule = append_axes(method, 1)
     shape = (*batch, objective.dim)
     saved = np.unique(np.append(np.arange(0, len(clock) + 1, every), len(clock)))
@@ -109,7 +112,7 @@ def _run(
     record.save(state, displacement, alive)
     done = 0
     for k in clock:
-        new = rule.step(k, state, objective.at(k))
+        new = rule.step(k, state, sample if k == clock.start else objective.at(k))
         done += 1
         fine = alive & _is_finite(new, shape)
         if not fine.all():
@@ -117,7 +120,8 @@ def _run(
             alive = fine
             if not alive.any():
                 break
-            new = rebuild(new, [np.where(alive[..., None], b, a) for a, b in zip(leaves(state), leaves(new), strict=True)])
+            pairs = zip(leaves(state), leaves(new), strict=True)
+            new = rebuild(new, [np.where(alive[..., None], after, before) for before, after in pairs])
         if done % every == 0 or done == len(clock):
             moved = new.velocity if isinstance(new, PhaseState) else new.position - state.position
             record.save(new, moved, alive)
@@ -132,7 +136,7 @@ def _run(
         dissipation=None,
         status=np.where(alive, int(Status.COMPLETED), int(Status.DIVERGED)),
         stop_time=stop_time,
-        state=state,
+        state=full(state, shape),
         evaluations=done,
     )
 

@@ -1,0 +1,80 @@
+"""The figure that belongs to a result."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any
+
+from heavyball_dynamics.analysis.loci import RootLocus
+from heavyball_dynamics.analysis.maps import StabilityMap
+from heavyball_dynamics.analysis.modes import Modes
+from heavyball_dynamics.figures.loss import plot_loss
+from heavyball_dynamics.figures.mode_portraits import plot_mode_portrait
+from heavyball_dynamics.figures.portrait import plot_phase_portrait
+from heavyball_dynamics.figures.root_locus import plot_modes, plot_root_locus
+from heavyball_dynamics.figures.stability_map import plot_stability_map
+from heavyball_dynamics.figures.trajectory import plot_contours, plot_trajectory
+from heavyball_dynamics.simulation.trajectory import Trajectory
+from heavyball_dynamics.studies.contours import Contours
+from heavyball_dynamics.studies.loss_curves import LossCurves
+from heavyball_dynamics.studies.mode_portraits import ModePortrait
+from heavyball_dynamics.studies.portrait import PhasePortrait
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@singledispatch
+def plot(result: Any, ax: Axes | None = None, **keywords: Any) -> Axes:  # noqa: ARG001
+    """Draw a result with the function that belongs to its type.
+
+    Parameters
+    ----------
+    result : Modes, RootLocus, StabilityMap, Trajectory, PhasePortrait, ModePortrait, Contours or LossCurves
+        What to draw; ``result.plot()`` does the same.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    **keywords
+        Those of the function.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    TypeError
+        If there is no figure for results of that type. ``plot.register`` adds one.
+
+    Examples
+    --------
+    >>> import heavyball_dynamics as hb
+    >>> hb.figures.plot(hb.root_locus(hb.HeavyBall(lr=1.0, momentum=0.5))).get_ylabel()
+    'Im $z$'
+    """
+    known = ", ".join(sorted(kind.__name__ for kind in plot.registry if kind is not object))
+    raise TypeError(f"`result` must be one of {known}. Received {type(result).__name__}.")
+
+
+_FIGURES: dict[type[Any], Any] = {
+    Contours: plot_contours,
+    LossCurves: plot_loss,
+    ModePortrait: plot_mode_portrait,
+    Modes: plot_modes,
+    PhasePortrait: plot_phase_portrait,
+    RootLocus: plot_root_locus,
+    StabilityMap: plot_stability_map,
+    Trajectory: plot_trajectory,
+}
+
+
+def _taking_axes(function: Any) -> Any:
+    def draw(result: Any, ax: Axes | None = None, **keywords: Any) -> Axes:
+        axes: Axes = function(result, ax=ax, **keywords)
+        return axes
+
+    return draw
+
+
+for _kind, _function in _FIGURES.items():
+    plot.register(_kind, _taking_axes(_function))
