@@ -60,10 +60,10 @@ def batch_shape(algorithm: object, *shapes: tuple[int, ...]) -> tuple[int, ...]:
         return np.broadcast_shapes(*(array.shape for _, array in arrays), *shapes)
     except ValueError:
         listed = ", ".join(f"`{name}` {array.shape}" for name, array in arrays)
-        others = "".join(f" and {shape}" for shape in shapes)
+        received = ", ".join([listed or "no arrays", *map(str, shapes)])
         raise ValueError(
             f"The batch axes of {type(algorithm).__name__} must broadcast against each other and against those of the "
-            f"positions or curvatures. Received {listed or 'no arrays'}{others}. "
+            f"positions or curvatures. Received {received}. "
             "For a grid give one of them an axis of length one: lr[:, None]."
         ) from None
 

@@ -74,10 +74,16 @@ def write_report(report: Report, folder: Path, *, formats: Sequence[str] = ("png
     """
     figures = draw_report(report)
     page, data = folder / "report.html", folder / "report.json"
-    page.write_text(render_page(report, {name: _png(figure) for name, figure in figures.items()}), encoding="utf-8")
+    images = {name: _png(figure) for name, figure in figures.items()}
+    page.write_text(render_page(report, images), encoding="utf-8")
     plain = json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     data.write_text(plain + "\n", encoding="utf-8")
-    drawn = [path for name, figure in figures.items() for path in save(figure, folder / name, formats=formats)]
+    drawn = []
+    for name, figure in figures.items():
+        if "png" in formats:
+            drawn.append(folder / f"{name}.png")
+            drawn[-1].write_bytes(images[name])
+        drawn += save(figure, folder / name, formats=[end for end in formats if end != "png"])
     return [page, data, *drawn]
 
 
