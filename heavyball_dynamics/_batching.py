@@ -59,8 +59,8 @@ def batch_shape(algorithm: object, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*(array.shape for _, array in arrays), *shapes)
     except ValueError:
-        listed = ", ".join(f"`{name}` {array.shape}" for name, array in arrays)
-        received = ", ".join([listed or "no arrays", *map(str, shapes)])
+        own = [f"`{name}` {array.shape}" for name, array in arrays]
+        received = " and ".join([*own, *(str(shape) for shape in shapes if shape)])
         raise ValueError(
             f"The batch axes of {type(algorithm).__name__} must broadcast against each other and against those of the "
             f"positions or curvatures. Received {received}. "

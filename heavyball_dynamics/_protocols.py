@@ -78,13 +78,17 @@ def is_flow(algorithm: Method | Flow) -> TypeGuard[Flow]:
 def require_method(name: str, method: Method) -> None:
     """Raise TypeError unless `method` is an update rule."""
     if is_flow(method):
-        raise TypeError(f"`{name}` must be a method, in discrete time. Received the flow {method!r}. To run a flow, use integrate.")
+        raise TypeError(
+            f"`{name}` must be a method, in discrete time. Received the flow {method!r}. To run a flow, use integrate."
+        )
 
 
 def require_flow(name: str, flow: Flow) -> None:
     """Raise TypeError unless `flow` is a flow."""
     if not is_flow(flow):
-        raise TypeError(f"`{name}` must be a flow, in continuous time. Received the method {flow!r}. To run a method, use iterate.")
+        raise TypeError(
+            f"`{name}` must be a flow, in continuous time. Received the method {flow!r}. To run a method, use iterate."
+        )
 
 
 def require_objective(objective: ObjectiveLike) -> None:

@@ -71,6 +71,6 @@ def draw_report(report: Report) -> dict[str, Figure]:
     ):
         ax = plot_mode_portrait(found, ax=axes(name))
         label = DampingClass(found.damping).label
-        ax.set_title(f"{which} mode, $\\lambda$ = {found.curvature:.3g}: {label}", fontsize="medium")
+        ax.set_title(f"{which} mode, $\\lambda$ = {found.curvature:.4g}: {label}", fontsize="medium")
     plot_loss(report.curves, ax=axes("loss"))
     return figures

@@ -10,7 +10,7 @@ from heavyball_dynamics._types import ComplexArray, FloatArray
 from heavyball_dynamics.analysis.damping_class import DampingClass
 from heavyball_dynamics.analysis.loci import RootLocus
 from heavyball_dynamics.analysis.modes import Modes
-from heavyball_dynamics.figures.style import SMALL, axes_for, below, class_legend, draw_marks
+from heavyball_dynamics.figures.style import SMALL, axes_for, below, class_colour, class_legend, draw_marks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _GREY = "0.82"
 _FEW = 6  # this many modes are labelled with their curvatures
 _STRETCH = 0.03
+_FAR = 2.5  # poles up to this modulus are shown where they are
 _CROWDED = 0.06  # poles closer than this to z = 1, in units of the picture, are crowded
 
 
@@ -52,8 +53,9 @@ def plot_root_locus(
     ax = axes_for(ax, 4.2, 4.4)
     marked = np.empty((0,), dtype=complex) if modes is None else modes.poles.ravel()
     points = np.concatenate([locus.poles.ravel(), marked])
-    _frame(ax, points, discrete=locus.discrete)
+    _frame(ax, points, marked, discrete=locus.discrete)
     _draw(ax, locus, modes)
+    _beyond(ax, marked)
     ax.set_title(f"Root locus in the {locus.parameter}".replace("the lr", "the learning rate"), fontsize="medium")
     _legend(ax, modes)
     if zoom or (zoom is None and _is_crowded(locus, modes)):
@@ -84,7 +86,7 @@ def plot_modes(modes: Modes, *, ax: Axes | None = None) -> Axes:
     """
     ax = axes_for(ax, 4.2, 4.4)
     finite = modes.poles[np.isfinite(modes.poles)]
-    _frame(ax, finite.ravel(), discrete=modes.discrete)
+    _frame(ax, finite.ravel(), finite.ravel(), discrete=modes.discrete)
     draw_marks(ax, modes.poles.real, modes.poles.imag, modes.damping[..., None])
     if modes.curvature is not None and modes.damping.size <= _FEW:
         curvature = np.broadcast_to(modes.curvature, modes.damping.shape)
@@ -160,13 +162,29 @@ def _legend(ax: Axes, modes: Modes | None) -> None:
         class_legend(ax, np.empty(0, dtype=int) if modes is None else modes.damping, handles=handles, **below(ax))
 
 
-def _frame(ax: Axes, points: ComplexArray, *, discrete: bool) -> None:
+def _beyond(ax: Axes, marked: ComplexArray) -> None:
+    """Say how far the modes lie that are outside the picture: the poles of a setting that explodes may be anywhere."""
+    left, right = ax.get_xlim()
+    for outside, arrow, place, side in (
+        (marked.real < left, r"\leftarrow", 0.02, "left"), (marked.real > right, r"\rightarrow", 0.98, "right"),
+    ):  # fmt: skip
+        if outside.any():
+            farthest = marked.real[outside][np.argmax(np.abs(marked.real[outside]))]
+            ax.annotate(
+                f"${arrow}$ {outside.sum()} more, to {farthest:.3g}", (place, 0.53), xycoords="axes fraction", ha=side,
+                va="bottom", fontsize=SMALL, color=class_colour(DampingClass.DIVERGENT), zorder=6,
+            )  # fmt: skip
+
+
+def _frame(ax: Axes, points: ComplexArray, marked: ComplexArray, *, discrete: bool) -> None:
     """Set limits, draw the stability boundary and the grid of damping ratios and frequencies, and label the axes."""
     finite = points[np.isfinite(points)]
     x, y = finite.real, finite.imag
     if discrete:
         ax.set_aspect("equal")
         low, high = max(float(x.min(initial=-1.0)), -1.35), min(float(x.max(initial=1.0)), 1.35)
+        near = marked.real[np.abs(marked.real) < _FAR]
+        low, high = min(low, float(near.min(initial=0.0))), max(high, float(near.max(initial=0.0)))
         top = min(float(np.abs(y).max(initial=1.0)), 1.35)
         ax.set(xlim=(low - 0.12, high + 0.12), ylim=(-top - 0.12, top + 0.12), xlabel="Re $z$", ylabel="Im $z$")
         _grid_z(ax)

@@ -166,9 +166,19 @@ def _why(method_class: int, method: Any, curvature: FloatArray, physical: Physic
 
 
 def slowest(modes: Modes) -> int:
-    """Return the mode that decays slowest, flat and falling directions aside where there are others."""
+    """Return the mode that decays slowest, of equally slow ones that of the smallest curvature.
+
+    Divergent and flat modes are left aside where there are others; of a saddle it is the steepest way down.
+    """
     assert modes.curvature is not None  # noqa: S101
-    return int(np.argmax(np.where(modes.curvature > 0, modes.log_rate, -np.inf)))
+    if np.any(modes.curvature < 0):
+        return int(np.argmin(modes.curvature))
+    bent = modes.curvature > 0
+    decaying = bent & (modes.damping != DampingClass.DIVERGENT)
+    rate = np.where(decaying, modes.log_rate, -np.inf) if decaying.any() else np.where(bent, 0.0, -np.inf)
+    worst = rate.max()
+    equal = rate >= (worst - 1e-9 * abs(worst) if np.isfinite(worst) else worst)
+    return int(np.argmin(np.where(equal, modes.curvature, np.inf)))
 
 
 def verdict(method: Any, modes: Modes, limit: FloatArray, tuned: Any, dialect: str) -> str:

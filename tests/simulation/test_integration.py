@@ -306,7 +306,7 @@ class Bare:
     ({"position": [1.0]}, ValueError, r"`position` must have shape \(\*batch, 2\).*Received shape \(1,\)"),
     ({"position": [[1.0, np.nan]]}, ValueError, r"`position` must be finite. Received nan at index \(0, 1\)"),
     ({"velocity": [[1.0]]}, ValueError, r"`velocity` must have shape.*\(1, 1\)"),
-    ({"velocity": np.ones((3, 2)), "position": np.ones((2, 2))}, ValueError, r"must broadcast.*\(2,\), \(3,\)"),
+    ({"velocity": np.ones((3, 2)), "position": np.ones((2, 2))}, ValueError, r"must broadcast.*\(2,\) and \(3,\)"),
     ({"position": hb.PhaseState(np.ones(2), np.ones(2)), "velocity": [0.0, 0.0]}, ValueError, "`velocity` must be"),
     ({"position": hb.PositionState(np.ones(2))}, ValueError, "`position` must be a state of HeavyBallFlow, which"),
     ({"method": "Euler"}, ValueError, "`method` must be one of 'RK23'.*Received 'Euler'"),

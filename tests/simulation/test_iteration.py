@@ -369,7 +369,7 @@ GOOD = {"method": hb.HeavyBall(0.1, 0.5), "objective": QUARTIC, "position": [1.0
     ({"method": hb.HeavyBallFlow()}, TypeError, r"`method` must be a method.*HeavyBallFlow.*use integrate"),
     ({"method": hb.HeavyBall}, TypeError, "must be an instance. Received the class HeavyBall"),
     ({"method": 0.1}, TypeError, "must offer init and either step"),
-    ({"method": hb.HeavyBall(np.ones(3), np.ones(2))}, ValueError, r"`lr` \(3,\), `momentum` \(2,\)"),
+    ({"method": hb.HeavyBall(np.ones(3), np.ones(2))}, ValueError, r"`lr` \(3,\) and `momentum` \(2,\)"),
     ({"method": hb.HeavyBall(np.ones(3), 0.1), "position": np.ones((2, 2))}, ValueError, r"`lr` \(3,\) and \(2,\)"),
     ({"objective": np.cos}, TypeError, "`objective` must offer value, gradient, dim and at.*without dim, value"),
 ])  # fmt: skip
