@@ -39,6 +39,8 @@ class Contours(Drawable):
     >>> lines = hb.contours(hb.rosenbrock(), resolution=101)
     >>> lines.value.shape, lines.minimizer
     ((101, 101), array([1., 1.]))
+    >>> print(lines)
+    values from 0.0625 to 2509 for x from -2 to 2, y from -1 to 3
     """
 
     labels: tuple[str, str]
@@ -47,6 +49,16 @@ class Contours(Drawable):
     value: FloatArray
     levels: FloatArray
     minimizer: FloatArray | None
+
+    def summary(self) -> str:
+        """Return the window and the range of values in it."""
+        ranges = ", ".join(
+            f"{name} from {axis[0]:.4g} to {axis[-1]:.4g}" for name, axis in zip(self.labels, (self.x, self.y), strict=True)
+        )
+        return f"values from {np.nanmin(self.value):.4g} to {np.nanmax(self.value):.4g} for {ranges}"
+
+    def __str__(self) -> str:
+        return self.summary()
 
 
 def contours(objective: ObjectiveLike, limits: ArrayLike | None = None, resolution: int = 201) -> Contours:

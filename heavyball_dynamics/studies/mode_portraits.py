@@ -9,6 +9,7 @@ import numpy as np
 
 from heavyball_dynamics._drawing import Drawable
 from heavyball_dynamics._types import FloatArray
+from heavyball_dynamics.analysis.damping_class import DampingClass
 from heavyball_dynamics.analysis.modes import Modes, analyze_modes
 from heavyball_dynamics.correspondence.physical import Physical
 from heavyball_dynamics.correspondence.reading import to_physical
@@ -44,8 +45,8 @@ class ModePortrait(Drawable):
     --------
     >>> import heavyball_dynamics as hb
     >>> found = hb.mode_portrait(hb.HeavyBall(lr=0.1, momentum=0.81), curvature=1.0)
-    >>> found.iterates.shape[1], found.stride
-    (2, 1)
+    >>> print(found)
+    curvature 1: the iteration is underdamped, its flow underdamped
     """
 
     curvature: float
@@ -55,6 +56,14 @@ class ModePortrait(Drawable):
     orbit: FloatArray
     iterates: FloatArray
     stride: int
+
+    def summary(self) -> str:
+        """Return the classes of the mode in words."""
+        own, flow = (DampingClass(which).label for which in (self.damping, self.flow_damping))
+        return f"curvature {self.curvature:.6g}: the iteration is {own}, its flow {flow}"
+
+    def __str__(self) -> str:
+        return self.summary()
 
 
 def mode_portrait(method: Any, curvature: float, *, physical: Physical | None = None) -> ModePortrait:
