@@ -28,6 +28,12 @@ class Record:
         values = (_key(getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
         return hash((type(self), *values))
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False  # pickles and copies forget it
+        self._set(**state)
+
     def _set(self, **values: Any) -> None:
         """Store validated fields; for use in ``__post_init__`` only."""
         for name, value in values.items():

@@ -205,8 +205,12 @@ def pairs_of_loop(
     base_size = np.abs(a * d) + np.abs(b * c)
     feed, feed_size = p * u + q * v, np.abs(p * u) + np.abs(q * v)
     base = a * d - b * c
-    loss = -(a + d + base) - gain * (feed + slope) if discrete else -(a + d) - gain * feed
-    size = np.abs(a) + np.abs(d) + base_size + np.abs(gain) * (feed_size + slope_size)
+    loss = -(a + d) - gain * feed
+    size = np.abs(a) + np.abs(d) + np.abs(gain) * feed_size
+    if discrete:
+        # For flows trace and determinant have different units and must not be mixed.
+        loss = loss - base - gain * slope
+        size = size + base_size + np.abs(gain) * slope_size
     return Pairs(
         trace=a + d + gain * feed,
         determinant=base + gain * slope,
@@ -222,6 +226,7 @@ def pairs_of_matrix(S: FloatArray, *, discrete: bool, rtol: float) -> Pairs:
     """Return the polynomials of general increments, (*batch, mode, 2, 2)."""
     a, b, c, d = (S[..., i, j] for i in (0, 1) for j in (0, 1))
     determinant, size = a * d - b * c, np.abs(a * d) + np.abs(b * c)
-    loss = -(a + d) - determinant if discrete else -(a + d)
-    noise = _ROUNDING * (np.abs(a) + np.abs(d) + size)
-    return Pairs(a + d, determinant, loss, noise, _ROUNDING * size, discrete, rtol)
+    loss, loss_size = -(a + d), np.abs(a) + np.abs(d)
+    if discrete:
+        loss, loss_size = loss - determinant, loss_size + size
+    return Pairs(a + d, determinant, loss, _ROUNDING * loss_size, _ROUNDING * size, discrete, rtol)

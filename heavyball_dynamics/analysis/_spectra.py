@@ -15,7 +15,8 @@ from heavyball_dynamics._types import BoolArray, ComplexArray, FloatArray, IntAr
 from heavyball_dynamics.analysis._pairs import _is_oscillator
 from heavyball_dynamics.analysis.damping_class import DampingClass
 
-_BOUNDARY = 1e-12  # eigenvalues at the stability boundary are known to about this
+_BOUNDARY = 1e-12  # eigenvalues at the stability boundary are known to about this, relative to the largest
+_ROUNDING = 8 * np.finfo(np.float64).eps
 _DOUBLE = 1e-5  # two poles closer than this (relative, in s) may be one double pole split by rounding
 _TIE = 1e-9  # two moduli closer than this are equally dominant
 
@@ -48,7 +49,17 @@ class Spectra:
     @property
     def conditions(self) -> tuple[FloatArray, ...]:
         """What is positive exactly where the mode is stable."""
-        return (np.where(np.abs(self.log_rate) <= _BOUNDARY, 0.0, -self.log_rate),)
+        return (np.where(np.abs(self.log_rate) <= self._edge, 0.0, -self.log_rate),)
+
+    @cached_property
+    def _edge(self) -> FloatArray:
+        """What rounding may have done to the exponent of a pole on the stability boundary, (*batch, mode)."""
+        largest = np.abs(self.sigma).max(axis=-1)
+        if self.order == 1:
+            # The only pole is a coefficient: near z = 1 and s = 0 it keeps all its digits, near z = -1 none are lost.
+            return np.where((largest > 1) & self.discrete, 4 * _ROUNDING, 0.0)
+        # A pole far outside the unit circle says nothing about those on it; flows know no scale but their own.
+        return _BOUNDARY * (1 + np.minimum(largest, 2.0)) if self.discrete else _BOUNDARY * largest
 
     @cached_property
     def discriminant(self) -> FloatArray:
@@ -91,6 +102,11 @@ class Spectra:
             return np.log1p(first), np.log1p(second)
 
     @cached_property
+    def _is_pair(self) -> BoolArray:
+        first = self._ranked[..., 0]
+        return np.asarray(np.abs(first.imag) > _BOUNDARY * (np.abs(first) + (1 if self.discrete else 0)))
+
+    @cached_property
     def _double(self) -> BoolArray:
         first, second = self._logs
         with np.errstate(invalid="ignore"):
@@ -102,11 +118,10 @@ class Spectra:
         """Class of each mode, as integers of DampingClass."""
         sigma, exponent = self._ranked, self.log_rate
         first = sigma[..., 0]
-        size = 1 + np.abs(first)
-        is_pair = np.abs(first.imag) > _BOUNDARY * size
-        on_boundary = np.abs(exponent) <= _BOUNDARY * size
+        is_pair = self._is_pair
+        on_boundary = np.abs(exponent) <= self._edge
         choices: list[tuple[BoolArray, DampingClass]] = [
-            (~(exponent <= _BOUNDARY * size), DampingClass.DIVERGENT),
+            (~(exponent <= self._edge), DampingClass.DIVERGENT),
             (on_boundary & is_pair, DampingClass.UNDAMPED),
             (on_boundary, DampingClass.MARGINAL),
         ]
@@ -128,7 +143,7 @@ class Spectra:
     def _oscillator(self) -> tuple[FloatArray, FloatArray]:
         first, second = self._logs
         with np.errstate(invalid="ignore", divide="ignore"):
-            lone = ~np.isfinite(second) | (np.abs(first.imag + second.imag) > _BOUNDARY * (1 + np.abs(first)))
+            lone = ~np.isfinite(second) | (np.abs(first.imag + second.imag) > _BOUNDARY * np.abs(second))
             product = np.where(lone, np.inf, (first * second).real)
             frequency = np.sqrt(product)
             ratio = np.where(lone, np.inf, -0.5 * (first + second).real / frequency)

@@ -121,12 +121,6 @@ class ObjectiveBase(Record, ABC):
         """Pickle the fields alone: whatever was compiled or factorized is made again when it is asked for."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for value in state.values():
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
-        self._set(**state)
-
 
 def read_only(array: FloatArray) -> FloatArray:
     """Return `array`, set read-only: what is cached or belongs to a frozen record is not to be written to."""

@@ -40,7 +40,7 @@ class Contours(Drawable):
     >>> lines.value.shape, lines.minimizer
     ((101, 101), array([1., 1.]))
     >>> print(lines)
-    values from 0.0625 to 2509 for x from -2 to 2, y from -1 to 3
+    values from 0 to 2509 for x from -2 to 2, y from -1 to 3
     """
 
     labels: tuple[str, str]
@@ -52,9 +52,8 @@ class Contours(Drawable):
 
     def summary(self) -> str:
         """Return the window and the range of values in it."""
-        ranges = ", ".join(
-            f"{name} from {axis[0]:.4g} to {axis[-1]:.4g}" for name, axis in zip(self.labels, (self.x, self.y), strict=True)
-        )
+        axes = zip(self.labels, (self.x, self.y), strict=True)
+        ranges = ", ".join(f"{name.strip('$')} from {axis[0]:.4g} to {axis[-1]:.4g}" for name, axis in axes)
         return f"values from {np.nanmin(self.value):.4g} to {np.nanmax(self.value):.4g} for {ranges}"
 
     def __str__(self) -> str:
