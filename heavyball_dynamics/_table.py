@@ -12,6 +12,8 @@ import numpy as np
 
 from heavyball_dynamics._types import FloatArray
 
+_LARGEST = 1e150
+
 
 @dataclass(frozen=True)
 class Table:
@@ -26,16 +28,30 @@ class Table:
         """Return every column with mean 0 and population standard deviation 1."""
         both = np.column_stack([self.features, self.target])
         # Of a constant column rounding may leave a tiny deviation: compare the values themselves.
-        constant = np.flatnonzero(np.ptp(both, axis=0) == 0)
+        constant = np.flatnonzero(both.min(axis=0) == both.max(axis=0))
         if constant.size:
             name = (*self.names, self.target_name)[constant[0]]
             raise ValueError(
                 f"column {name!r} is constant ({both[0, constant[0]]:g}) and cannot be standardized: leave it out, or "
                 "pass --raw."
             )
+        # In units of a power of two, which is exact, squares neither overflow nor vanish.
+        both = np.ldexp(both, -np.frexp(np.abs(both).max(axis=0))[1])
         centred = both - both.mean(axis=0)
         scaled = centred / np.sqrt(np.mean(centred**2, axis=0))
         return replace(self, features=scaled[:, :-1], target=scaled[:, -1])
+
+    def raw(self) -> Table:
+        """Return the columns as they are, if their squares are finite."""
+        both = np.column_stack([self.features, self.target])
+        too_large = np.flatnonzero(np.abs(both).max(axis=0) > _LARGEST)
+        if too_large.size:
+            name = (*self.names, self.target_name)[too_large[0]]
+            raise ValueError(
+                f"column {name!r} holds {np.abs(both[:, too_large[0]]).max():g}, beyond {_LARGEST:g}, where squares "
+                "overflow: scale it down, or leave out --raw."
+            )
+        return self
 
 
 def read_table(path: Path, target: str, features: Sequence[str] | None = None) -> Table:

@@ -140,6 +140,9 @@ def _as_usage_errors() -> Iterator[None]:
     """Turn what the library refuses into one line."""
     try:
         yield
+    except OverflowError as error:
+        said = "these numbers lead out of the range of floating point: scale the loss, --lr, --mass or --dt."
+        raise _UsageError(said) from error
     except (ValueError, TypeError, OSError) as error:
         raise _UsageError(" ".join(str(error).split())) from error
 
@@ -152,7 +155,7 @@ def _found(options: argparse.Namespace) -> Report:
     reading = {"rule": options.rule, "mass": options.mass, "dt": options.dt, "dialect": options.dialect}
     if options.csv is not None:
         table = read_table(options.csv, options.target, options.features)
-        table = table if options.raw else table.standardized()
+        table = table.raw() if options.raw else table.standardized()
         return _least_squares(method, table, options, reading)
     if options.objective is not None:
         loss: Any = LANDSCAPES[options.objective]()

@@ -148,6 +148,7 @@ def test_every_finding_is_a_report(tmp_path, capsys, arguments):
     (["report", "--lr", "0.1", "--momentum", "0.9", "--objective", "none"], "invalid choice: 'none'"),
     (["report", "--lr", "0.1", "--momentum", "0.9", "--curvature", "1", "--mass", "-2"], "`mass` must be > 0"),
     (["report", "--lr", "0.1", "--momentum", "0.9", "--curvature", "1", "--mass", "1", "--dt", "1"], "not allowed"),
+    (["report", "--lr", "0.1", "--momentum", "0.9", "--curvature", "1", "--dt", "1e300"], "out of the range of floating"),
     (["report", "--lr", "0.1", "--momentum", "-0.5", "--curvature", "1", "--rule", "exponential"], "`momentum` must"),
     (["report", "--lr", "0.1", "--momentum", "0.9", "--csv", "none.csv", "--target", "y"], "no file 'none.csv'"),
     (["report", "--lr", "0.1", "--momentum", "0.9", "--csv", LONGLEY], "--csv needs --target"),

@@ -72,3 +72,19 @@ def test_constant_column_cannot_be_standardized(tmp_path):
     table = read_table(write(tmp_path, "y,a\n1,0.1\n2,0.1\n3,0.1\n"), "y")
     with pytest.raises(ValueError, match=r"column 'a' is constant \(0.1\)"):
         table.standardized()
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1.0, 1e200, 1e307])
+def test_standardizing_forgets_the_unit_of_a_column(tmp_path, unit):
+    cells = [1.0, -1.0, 3.0, 17.0]
+    rows = "\n".join(f"{i * i},{cell * unit!r}" for i, cell in enumerate(cells))
+    scaled = read_table(write(tmp_path, f"y,a\n{rows}\n"), "y").standardized().features[:, 0]
+    np.testing.assert_allclose(scaled, (np.array(cells) - np.mean(cells)) / np.std(cells), rtol=1e-14)
+
+
+def test_raw_columns_must_have_finite_squares(tmp_path):
+    table = read_table(write(tmp_path, "y,a\n1,1e200\n2,3\n"), "y")
+    with pytest.raises(ValueError, match=r"column 'a' holds 1e\+200, beyond 1e\+150"):
+        table.raw()
+    table = read_table(write(tmp_path, "y,a\n1,1e100\n2,3\n"), "y")
+    assert table.raw() is table

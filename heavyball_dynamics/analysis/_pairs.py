@@ -38,14 +38,16 @@ class Pairs:
     @cached_property
     def discriminant(self) -> FloatArray:
         """Δ = τ² - 4p₁, negative for a complex pair."""
-        around_one = self.trace**2 - 4 * self.determinant
+        with np.errstate(over="ignore", invalid="ignore"):
+            around_one = self.trace**2 - 4 * self.determinant
         if not self.discrete:
             return np.asarray(around_one)
         # Modes that are gone within a few steps have their poles near z = 0: there the same with z₁ + z₂ and z₁z₂.
         total = 2 + self.trace
         product = np.where(np.abs(1 - self.loss) <= self.trace_noise, 0.0, 1 - self.loss)
         near_zero = np.abs(total) + np.abs(product) < np.abs(self.trace) + np.abs(self.determinant)
-        return np.where(near_zero, total**2 - 4 * product, around_one)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.where(near_zero, total**2 - 4 * product, around_one)
 
     @cached_property
     def at_minus_one(self) -> FloatArray:
@@ -68,7 +70,9 @@ class Pairs:
     @cached_property
     def sigma(self) -> ComplexArray:
         """Roots σ, (*batch, mode, 2); of a real pair the one of larger modulus first."""
-        root = np.sqrt(np.abs(self.discriminant))
+        # Where τ² overflows, p₁ is nothing beside it.
+        square = np.abs(self.discriminant)
+        root = np.sqrt(square, out=np.abs(self.trace), where=np.isfinite(square))
         # Larger root by addition, smaller by division: no cancellation.
         far = 0.5 * (self.trace + np.where(self.trace < 0, -root, root))
         near = self.determinant / np.where(far == 0, 1.0, far)

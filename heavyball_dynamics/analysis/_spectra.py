@@ -15,7 +15,7 @@ from heavyball_dynamics._types import BoolArray, ComplexArray, FloatArray, IntAr
 from heavyball_dynamics.analysis._pairs import _is_oscillator
 from heavyball_dynamics.analysis.damping_class import DampingClass
 
-_BOUNDARY = 1e-12  # eigenvalues at the stability boundary are known to about this, relative to the largest
+_BOUNDARY = 1e-12  # eigenvalues at the stability boundary are known to about this
 _ROUNDING = 8 * np.finfo(np.float64).eps
 _DOUBLE = 1e-5  # two poles closer than this (relative, in s) may be one double pole split by rounding
 _TIE = 1e-9  # two moduli closer than this are equally dominant
@@ -40,11 +40,11 @@ class Spectra:
         if not self.discrete:
             return self.sigma.real
         real, imaginary = self.sigma.real, self.sigma.imag
-        with np.errstate(divide="ignore"):
-            # |1+σ|² - 1 without cancellation near z = 1; near z = 0 it is that which would cancel.
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            # |1+σ|² - 1 without cancellation near z = 1; near z = 0 it is that which would cancel, far out overflow.
             slow = 0.5 * np.log1p(np.maximum(real * (2 + real) + imaginary**2, -0.99))
             size = np.abs(1 + self.sigma)
-            return np.where(size < 0.5, np.log(size), slow)
+            return np.where((size < 0.5) | (size > 2), np.log(size), slow)
 
     @property
     def conditions(self) -> tuple[FloatArray, ...]:
@@ -54,12 +54,16 @@ class Spectra:
     @cached_property
     def _edge(self) -> FloatArray:
         """What rounding may have done to the exponent of a pole on the stability boundary, (*batch, mode)."""
-        largest = np.abs(self.sigma).max(axis=-1)
+        # The partner that a lone pole is given may be infinitely fast.
+        largest = np.abs(np.where(np.isfinite(self.sigma), self.sigma, 0.0)).max(axis=-1)
         if self.order == 1:
             # The only pole is a coefficient: near z = 1 and s = 0 it keeps all its digits, near z = -1 none are lost.
             return np.where((largest > 1) & self.discrete, 4 * _ROUNDING, 0.0)
-        # A pole far outside the unit circle says nothing about those on it; flows know no scale but their own.
-        return _BOUNDARY * (1 + np.minimum(largest, 2.0)) if self.discrete else _BOUNDARY * largest
+        if self.discrete:
+            # A pole far outside the unit circle says nothing about those on it.
+            return np.asarray(_BOUNDARY * (1 + np.minimum(largest, 2.0)))
+        # Flows have no scale but their own.
+        return np.asarray(_BOUNDARY * np.abs(self._ranked[..., 0]) + 4 * _ROUNDING * largest)
 
     @cached_property
     def discriminant(self) -> FloatArray:

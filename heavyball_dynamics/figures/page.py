@@ -26,12 +26,13 @@ h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; } h2 { font-size: 
 .verdict { border-left: .35rem solid #3f90da; background: #f2f6fb; padding: .75rem 1rem; font-size: 1.05rem; }
 .diverges { border-color: #bd1f01; background: #fdf1ee; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem; }
-th, td { padding: .3rem .45rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th { vertical-align: bottom; } th small { display: block; font-weight: normal; color: #555; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .8rem; }
+th, td { padding: .3rem .35rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th { vertical-align: bottom; } th.left { text-align: left; }
+th small { display: block; font-weight: normal; color: #555; }
 td.class { text-align: left; }
 .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .4em; }
-td.words { text-align: left; white-space: normal; min-width: 11rem; }
+td.words { text-align: left; white-space: normal; min-width: 9.5rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1.5rem; }
 figure { margin: 0; } figure img { width: 100%; height: auto; } figcaption { font-size: .85rem; color: #444; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: .5rem 0; }
@@ -136,9 +137,13 @@ def _figure(name: str, image: bytes) -> str:
 
 
 def _modes_table(report: Report) -> str:
-    head = "".join(f"<th>{escape(title)}<small>{escape(unit)}</small></th>" for _, title, unit in _words.TABLE)
-    lines = [f"<tr><th>mode</th>{head}<th>direction</th></tr>"]
     classes = {"flow_class": report.flow_modes.damping, "method_class": report.modes.damping}
+    left = ' class="left"'
+    head = "".join(
+        f"<th{left if key in classes else ''}>{escape(title)}<small>{escape(unit)}</small></th>"
+        for key, title, unit in _words.TABLE
+    )
+    lines = [f'<tr><th>mode</th>{head}<th class="left">direction</th></tr>']
     for i, row in enumerate(_words.rows(report)):
         cells = [f"<td>{row[0]}</td>"]
         for (key, _, _), cell in zip(_words.TABLE, row[1:], strict=True):

@@ -137,9 +137,10 @@ def disagreements(method: Any, modes: Modes, flow_modes: Modes, physical: Physic
     if same.any():
         who = np.flatnonzero(same)
         worst = who[np.argmax(off[who])]
+        ratio, own = number(flow_modes.damping_ratio[worst]), number(modes.damping_ratio[worst])
         found.append(
             f"{_modes(who).capitalize()}: same class, but the flow's damping ratio is off by up to {off[worst]:.0%} "
-            f"({flow_modes.damping_ratio[worst]:.3g} against {modes.damping_ratio[worst]:.3g} for mode {worst + 1})"
+            f"({ratio} against {own} for mode {worst + 1})"
             + (": the look-ahead damps stiff modes more." if physical.look_ahead else ": the step is coarse there.")
         )
     if found:
@@ -201,8 +202,11 @@ def verdict(method: Any, modes: Modes, limit: FloatArray, tuned: Any, dialect: s
     name = DampingClass(int(modes.damping[which])).label
     steps = float(modes.time_to(_TOLERANCE)[which])
     said = f"The bottleneck is mode {which + 1} (curvature {number(float(curvature[which]))}): it is {name} and "
-    said += (f"shrinks by {rate(float(modes.rate[which]))} per step, {_steps(steps)} to 1e-6" if np.isfinite(steps)
-             else "does not decay")  # fmt: skip
+    if steps < 1:
+        said += "is at the minimum after one step"
+    else:
+        said += (f"shrinks by {rate(float(modes.rate[which]))} per step, {_steps(steps)} to 1e-6"
+                 if np.isfinite(steps) else "does not decay")  # fmt: skip
     return f"{said}; {_gain(tuned, curvature, bent, steps, dialect)}{_flat(bent)}."
 
 
@@ -227,13 +231,12 @@ def _gain(tuned: Any, curvature: FloatArray, bent: BoolArray, steps: float, dial
     fastest = float(best.rate.max())
     needed = float(best.time_to(_TOLERANCE).max())
     own = to_dialect(tuned, dialect) if tuned.momentum > 0 else {"lr": tuned.lr, "momentum": 0.0}
-    said = (
-        f"the optimal lr={own['lr']:.4g} and momentum={rate(own['momentum'])} would shrink every mode by "
-        f"{rate(fastest)} per step, {_steps(needed)} to 1e-6"
-    )
+    said = f"the optimal lr={own['lr']:.4g} and momentum={rate(own['momentum'])} would "
+    said += f"shrink every mode by {rate(fastest)} per step, {_steps(needed)} to 1e-6" if needed > 1 else (
+        f"bring {'the mode' if np.count_nonzero(bent) == 1 else 'every mode'} to the minimum in one step")  # fmt: skip
     if not np.isfinite(steps):
         return said
-    ratio = steps / needed if needed > 0 else np.inf
+    ratio = steps / max(needed, 1.0)  # no run is shorter than one step
     if ratio < 1.05:
         return f"{said}: these settings are optimal already"
     return f"{said}, {ratio:.3g} times fewer"

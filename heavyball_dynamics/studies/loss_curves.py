@@ -23,6 +23,7 @@ from heavyball_dynamics.simulation.trajectory import Trajectory
 _EARLY = 100  # steps that are all saved, since transients are short
 _POINTS = 400  # about as many again are saved later
 _RADIANS = 1e4  # flows are followed through this much phase of their fastest mode; a solver has to resolve it all
+_STIFF = 10_000  # decay times of the fastest mode after which a run is for an implicit solver
 
 
 @dataclass(frozen=True)
@@ -170,11 +171,16 @@ def _run(
 def _run_flow(
     flow: Flow, objective: ObjectiveBase, start: FloatArray, velocity: FloatArray, times: FloatArray
 ) -> FloatArray:
-    fastest = np.max(np.abs(state_matrices(flow, t=0.0).spectrum(objective.spectrum, 0.0).poles.imag), initial=0.0)
-    followed = times[times * fastest <= _RADIANS]
+    poles = state_matrices(flow, t=0.0).spectrum(objective.spectrum, 0.0).poles
+    followed = times[times * np.max(np.abs(poles.imag), initial=0.0) <= _RADIANS]
     if len(followed) < 2:
         return np.append(float(objective.value(start)), np.full(len(times) - 1, np.nan))
-    return _padded(integrate(flow, objective, start, velocity, times=followed, rtol=1e-10, atol=1e-14), times)
+    # An explicit solver takes steps no longer than the fastest decay, also long after it is over.
+    stiff = followed[-1] * np.max(np.abs(poles.real), initial=0.0) > _STIFF
+    run = integrate(
+        flow, objective, start, velocity, times=followed, method="LSODA" if stiff else "DOP853", rtol=1e-10, atol=1e-14
+    )
+    return _padded(run, times)
 
 
 def _padded(run: Trajectory, saved: FloatArray | IntArray) -> FloatArray:

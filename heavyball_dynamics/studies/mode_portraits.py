@@ -102,7 +102,8 @@ def mode_portrait(method: Any, curvature: float, *, physical: Physical | None = 
     stride = max(1, len(iterates) // _MARKS)
     released = reading.start_velocity(loss.gradient([1.0]))
     length = min(steps * dt, _turns(flow_modes.poles[0, 0].imag))
-    orbit = integrate(reading.flow, loss, [1.0], released, times=np.linspace(0.0, length, 2001))
+    # Long and strongly damped, where momentum is negative or the mode is slow: for an implicit solver.
+    orbit = integrate(reading.flow, loss, [1.0], released, times=np.linspace(0.0, length, 2001), method="LSODA")
     path = np.column_stack([orbit.position[:, 0], orbit.velocity[:, 0]])
     limits = _limits(iterates, path, float(flow_modes.log_rate[0]) > 0)
     return ModePortrait(

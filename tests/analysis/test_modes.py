@@ -222,7 +222,7 @@ class TestShapes:
     def test_that_do_not_fit(self):
         with pytest.raises(ValueError, match=r"`curvature` must have shape .* \(3,\). Received shape \(2, 4\)"):
             analyze_modes(HeavyBall(np.ones(3), 0.5), np.ones((2, 4)))
-        with pytest.raises(ValueError, match=r"`lr` \(3,\), `momentum` \(2,\).*lr\[:, None\]"):
+        with pytest.raises(ValueError, match=r"`lr` \(3,\) and `momentum` \(2,\).*lr\[:, None\]"):
             analyze_modes(HeavyBall(np.ones(3), np.ones(2)), [1.0])
 
     def test_bad_values(self):

@@ -269,3 +269,24 @@ def test_stable_means_inside_the_unit_circle(momentum, lr, curvature, kind):
     assert_allclose(modes.rate[0], radius, rtol=1e-6, atol=1e-9)
     if abs(radius - 1) > 1e-9:
         assert bool(modes.stable[0]) == (radius < 1)
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-20, 1.0, 1e15, 1e20, 1e100])
+def test_classes_of_a_flow_do_not_depend_on_the_unit_of_time(scale):
+    """In time c·t the damping is c times, the curvature c² times as large; damping ratios stay."""
+    curvature = scale**2 * np.array([1.0, 0.25, 0.2, 1e12, -1.0, 0.0])
+    modes = analyze_modes(HeavyBallFlow(1.0, scale), curvature)
+    D = DampingClass
+    wanted = [D.UNDERDAMPED, D.CRITICAL, D.OVERDAMPED, D.UNDERDAMPED, D.DIVERGENT, D.MARGINAL]
+    assert_array_equal(modes.damping, wanted)
+    assert_allclose(modes.damping_ratio[:4], [0.5, 1.0, 0.5 / np.sqrt(0.2), 0.5e-6], rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("method", [HeavyBall(1.0, 0.9), Nesterov(1.0, 0.9)])
+def test_huge_curvatures_diverge_without_a_warning(method):
+    modes = analyze_modes(method, [1e200, -1e200])
+    assert_array_equal(modes.damping, DampingClass.DIVERGENT)
+    assert_allclose(modes.rate, analyze_modes(method, [1e150, -1e150]).rate * 1e50)
+    assert np.all(np.isposinf(modes.half_life))
+    assert "divergent" in modes.summary()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from heavyball_dynamics import DampingClass
+from heavyball_dynamics import DampingClass, GradientDescent, GradientFlow, analyze_modes
 from heavyball_dynamics.analysis._spectra import Spectra
 
 
@@ -51,3 +51,26 @@ def test_the_dominant_pole_or_pair_decides(poles, name):
 def test_stability_condition_changes_sign_at_the_circle():
     signs = [np.sign(spectra(0.3, pole).conditions[0][0]) for pole in (0.9, 1.0, 1.1, -1.0, -1.1)]
     assert signs == [1, 0, -1, 0, -1]
+
+
+def test_first_order_is_decided_from_its_coefficient():
+    """The only pole of gradient descent is 1 - q: however small or large q is, its class is known."""
+    curvature = [1e-300, 1e-13, 1e-5, 2.0, 3e13, 1e200, -1e-13, -1e15, 0.0]
+    D = DampingClass
+    wanted = [D.OVERDAMPED] * 3 + [D.MARGINAL] + [D.DIVERGENT] * 4 + [D.MARGINAL]
+    assert_array_equal(analyze_modes(GradientDescent(1.0), curvature).damping, wanted)
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-13, 1.0, 1e13, 1e100])
+def test_classes_of_flows_do_not_depend_on_the_unit_of_time(scale):
+    D = DampingClass
+    found = analyze_modes(GradientFlow(), scale * np.array([1.0, -1.0, 0.0])).damping
+    assert_array_equal(found, [D.OVERDAMPED, D.DIVERGENT, D.MARGINAL])
+    for poles, wanted in [
+        ((-1, -2, -3), D.OVERDAMPED), ((-1 + 1j, -1 - 1j, -3), D.UNDERDAMPED), ((1j, -1j, -3), D.UNDAMPED),
+        ((0, -2, -3), D.MARGINAL), ((1e-9, -1, -2), D.DIVERGENT), ((-1e-9, -1, -2), D.OVERDAMPED),
+    ]:  # fmt: skip
+        modes = spectra(*(scale * np.array(poles)), discrete=False)
+        assert modes.damping[0] == wanted
+        if wanted == D.UNDERDAMPED:
+            assert_allclose(modes.damping_ratio[0], np.sqrt(0.5), rtol=1e-12)

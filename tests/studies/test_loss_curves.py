@@ -37,6 +37,14 @@ def test_long_runs_save_early_steps_and_then_fewer():
     np.testing.assert_allclose(curves.excess[0], 0.5 * (1 - 1e-4) ** (2 * curves.steps), rtol=1e-9)
 
 
+def test_stiff_flow_is_followed_without_resolving_its_decay():
+    """Two million decay times of the fastest mode: an explicit solver would need as many steps."""
+    flow = hb.HeavyBallFlow(1.0, 1e3)
+    curves = hb.loss_curves({"flow": flow}, hb.Quadratic([1.0, 4.0]), [1.0, 1.0], steps=2000)
+    good = curves.reference > 1e-8
+    np.testing.assert_allclose(curves.excess[good], curves.reference[good], rtol=1e-5)
+
+
 def test_on_another_loss_the_tail_agrees():
     loss = hb.double_well()
     curves = hb.loss_curves({"heavy": hb.HeavyBall(0.05, 0.5)}, loss, loss.minimizer + np.array([0.3, 0.2]), steps=150)

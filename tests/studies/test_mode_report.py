@@ -82,6 +82,18 @@ def test_verdict_on_the_optimum_on_saddles_on_flats_and_on_divergence():
     assert "lr must stay below 0.3" in divergent.verdict
 
 
+def test_one_step_to_the_minimum_is_said_without_infinities():
+    """With momentum 0 and lr = 1/curvature the first step ends the run."""
+    slow = hb.report(hb.HeavyBall(0.1, 0.9), [1.0])
+    assert "would bring the mode to the minimum in one step, 262 times fewer" in slow.verdict
+    best = hb.report(hb.HeavyBall(1.0, 0.0), [1.0])
+    assert "is at the minimum after one step" in best.verdict
+    assert "optimal already" in best.verdict
+    descent = hb.report(hb.HeavyBall(0.1, 0.0), [1.0, 10.0, 100.0])
+    assert any("against ∞ for mode 3" in sentence for sentence in descent.disagreements)
+    assert "inf" not in " ".join([slow.verdict, best.verdict, *descent.disagreements])
+
+
 def test_dampened_method_reports_the_effective_rate():
     report = hb.report(hb.DampenedHeavyBall(0.2, 0.5, 0.5), [1.0])
     assert report.method == hb.HeavyBall(0.1, 0.5)
@@ -115,6 +127,16 @@ def test_phase_plane_shows_the_run():
     # From the matched start the central rule stays within O(h²) of the orbit.
     every = np.linspace(0, len(found.orbit) - 1, len(found.iterates)).round().astype(int)
     assert np.abs(found.orbit[every] - found.iterates).max() < 0.02
+
+
+def test_phase_plane_of_a_strongly_damped_flow():
+    """At momentum -0.99 the flow decays at 400 per step and is followed for 20,000: its end is known in closed form."""
+    method = hb.HeavyBall(0.02, -0.99)
+    found = hb.mode_portrait(method, 0.0004)
+    physical = hb.to_physical(method)
+    slow = -0.0004 / physical.damping  # to within a factor 1 + 1e-9
+    start = found.orbit[0, 0]
+    np.testing.assert_allclose(found.orbit[-1, 0], start * np.exp(slow * 20_000 * physical.dt), rtol=1e-5)
 
 
 def test_bad_input():
