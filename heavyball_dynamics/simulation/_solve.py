@@ -11,6 +11,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from heavyball_dynamics._types import BoolArray, FloatArray, IntArray
+from heavyball_dynamics.simulation._dips import Bounds
 from heavyball_dynamics.simulation._solvers import SOLVERS
 from heavyball_dynamics.simulation._stack import Stack
 from heavyball_dynamics.simulation.trajectory import Status
@@ -62,8 +63,8 @@ class _Watch:
     solve_ivp calls every event function once after each accepted step, in order.
     """
 
-    def __init__(self, stack: Stack, stop_when: Mapping[str, float], t: float, vector: FloatArray) -> None:
-        self._stack, self._bounds = stack, stop_when
+    def __init__(self, stack: Stack, bounds: Bounds | None, t: float, vector: FloatArray) -> None:
+        self._stack, self._bounds = stack, bounds
         self.accepted = (t, vector.copy())
         self.step = 0.0
 
@@ -76,21 +77,18 @@ class _Watch:
 
     def stop(self, t: float, vector: FloatArray) -> float:  # noqa: ARG002
         """Positive until the first trajectory meets a bound; one without a gradient does not hide the others."""
-        return float(np.fmin.reduce(self.margins(self._stack.blocks(vector)[0])))
+        return np.inf if self._bounds is None else float(np.fmin.reduce(self.margins(vector)))
 
-    def margins(self, position: FloatArray) -> FloatArray:
-        """Return the distance of each trajectory from the nearest of its bounds."""
-        objective, margins = self._stack.objective, []
-        if "gradient_norm" in self._bounds:
-            margins.append(np.linalg.norm(objective.gradient(position), axis=-1) - self._bounds["gradient_norm"])
-        if "value" in self._bounds:
-            margins.append(objective.value(position) - self._bounds["value"])
-        return np.asarray(np.min(margins, axis=0))
+    def margins(self, vector: FloatArray) -> FloatArray:
+        """Return the distance of each trajectory from its bounds."""
+        assert self._bounds is not None  # noqa: S101
+        return self._bounds.margins(self._stack.blocks(vector)[0])
 
-    def events(self) -> list[Any]:
-        """Return the event functions, terminal, as solve_ivp wants them."""
-        functions = [self.blowup, self.stop] if self._bounds else [self.blowup]
-        return [_terminal(function) for function in functions]
+    def options(self) -> dict[str, Any]:
+        """Return the event functions, terminal, and the look inside steps, as solve_ivp and our solvers want them."""
+        if self._bounds is None:
+            return {"events": [_terminal(self.blowup)]}
+        return {"events": [_terminal(self.blowup), _terminal(self.stop)], "first_dip": self._bounds.first_dip}
 
 
 def _terminal(function: Any) -> Any:
@@ -111,7 +109,7 @@ def solve(stack: Stack, start: FloatArray, times: FloatArray, options: Options) 
     progress.states[0] = start
     alive, t, blocks, step = np.arange(number), float(times[0]), start, None
     if options.stop_when:
-        begun = _Watch(stack, options.stop_when, t, stack.vector(start)).margins(start[0]) <= 0
+        begun = Bounds(stack, options.stop_when).margins(start[0]) <= 0
         progress.end(np.flatnonzero(begun), Status.STOPPED, t, times, start[:, begun])
         alive, blocks = alive[~begun], start[:, ~begun]
     while alive.size:
@@ -126,7 +124,8 @@ def solve(stack: Stack, start: FloatArray, times: FloatArray, options: Options) 
         if end - t <= _TOO_SHORT * np.spacing(max(abs(t), abs(end))):
             progress.finish(alive, t, times, blocks, rates)
             break
-        watch = _Watch(part, options.stop_when, t, part.vector(blocks))
+        bounds = Bounds(part, options.stop_when) if options.stop_when else None
+        watch = _Watch(part, bounds, t, part.vector(blocks))
         result = _call(part, blocks, t, times, options, watch, step)
         progress.evaluations += result.nfev
         reached = part.blocks(result.y.T) if len(result.t) else np.empty((0, *blocks.shape))
@@ -158,7 +157,7 @@ def _call(
         return solve_ivp(
             part.derivative, (t, end), vector, method=SOLVERS[options.method], t_eval=times[times > t],
             rtol=options.rtol * shrink, atol=options.atol * shrink, max_step=options.max_step,
-            first_step=min(step, end - t) if step else None, events=watch.events(), **solver_options,
+            first_step=min(step, end - t) if step else None, **watch.options(), **solver_options,
         )  # fmt: skip
 
 
@@ -174,7 +173,7 @@ def _ending(
         if blown:
             size = np.abs(blocks).max(axis=(0, 2))
             return t, vector, size >= 0.999 * size.max(), Status.DIVERGED
-        margins = watch.margins(blocks[0])
+        margins = watch.margins(vector)
         return t, vector, margins <= max(float(np.nanmin(margins)), 0.0), Status.STOPPED
     t, vector = watch.accepted
     return t, vector, _stuck(part, t, vector, end), Status.DIVERGED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,29 @@ _PATIENCE = 100
 
 
 class _Careful(OdeSolver):
-    """Mixin for solvers that meet singularities."""
+    """Mixin for solvers that meet singularities, and bounds inside their steps."""
 
     _stalled = 0
+    _inside: Any = None
+
+    def __init__(self, *arguments: Any, first_dip: Callable[[Any, float, float], float | None] | None = None,
+                 **options: Any) -> None:  # fmt: skip
+        super().__init__(*arguments, **options)
+        self._first_dip = first_dip
+
+    def dense_output(self) -> Any:
+        """Return the curve of the last step, the whole of it where the step was cut short."""
+        return super().dense_output() if self._inside is None else self._inside
+
+    def _cut_at_dip(self) -> None:
+        """End the step where a bound is met inside it: solve_ivp looks at the ends of steps only."""
+        before: Any = self.t_old
+        if self._first_dip is None or self.status == "failed" or before is None or before == self.t:
+            return
+        curve = super().dense_output()
+        time = self._first_dip(curve, before, self.t)
+        if time is not None:
+            self.t, self.y, self.status, self._inside = time, curve(time), "running", curve
 
     def step(self) -> str | None:
         """Make one step; fail where the state is not finite afterwards, or the time has stood still for long."""
@@ -32,6 +53,7 @@ class _Careful(OdeSolver):
         if self._stalled == _PATIENCE or not np.isfinite(self.y).all():
             # LSODA goes on so at a singularity.
             self.status, message = "failed", "The solver does not get on."
+        self._cut_at_dip()
         return message
 
 

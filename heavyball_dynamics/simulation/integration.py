@@ -55,8 +55,9 @@ def integrate(
         Tolerances of each trajectory, as solve_ivp defines them.
     stop_when : mapping, optional
         Bounds ``{"gradient_norm": …}``, ``{"value": …}`` or both: a trajectory that falls to one of them stops there.
-        Looked at after each step of the solver: a dip shorter than a step, such as that of the gradient where an
-        oscillation passes the minimum, may go unseen; `max_step` makes the look closer.
+        The first time counts, also where an oscillation passes below the bound and leaves again within one step of the
+        solver. A dip far shorter than a step, such as that of a gradient norm where a ball runs through the minimum,
+        may go unseen where the bound is tiny; `max_step` makes the look closer.
     max_step : float
         Largest step of the solver.
 
