@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from heavyball_dynamics._types import FloatArray
+from heavyball_dynamics._types import BoolArray, FloatArray
 from heavyball_dynamics.simulation._stack import Stack
 
 # Chebyshev points of the unit interval, ends included, with their barycentric weights.
@@ -67,7 +67,7 @@ class Bounds:
             samples = np.where(np.isfinite(samples).all(axis=(0, -1))[:, None], samples, np.inf)
         fine = self._margin(np.tensordot(_TO_FINE, samples, axes=1))
         fine = np.where(np.isnan(fine), np.inf, fine)
-        below = fine <= 0
+        below: BoolArray = np.asarray(fine <= 0)
         when = np.where(below.any(axis=0), _FINE[below.argmax(axis=0)], np.inf)
         lowest = fine.argmin(axis=0)
         inside = (lowest > 0) & (lowest < len(_FINE) - 1)
