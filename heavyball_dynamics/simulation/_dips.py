@@ -63,11 +63,11 @@ class Bounds:
         """Return a time inside a step at which a trajectory is below a bound, of several dips the first, or None."""
         times = start + (end - start) * _NODES
         samples = self._measured(self._stack.blocks(solution(times).T)[:, 0])
-        if not np.isfinite(samples).all():
-            samples = np.where(np.isfinite(samples).all(axis=(0, -1))[:, None], samples, np.inf)
+        sound: BoolArray = np.asarray(np.isfinite(samples).all(axis=(0, -1)))
+        samples = np.where(sound[:, None], samples, np.inf)
         fine = self._margin(np.tensordot(_TO_FINE, samples, axes=1))
         fine = np.where(np.isnan(fine), np.inf, fine)
-        below: BoolArray = np.asarray(fine <= 0)
+        below = fine <= 0
         when = np.where(below.any(axis=0), _FINE[below.argmax(axis=0)], np.inf)
         lowest = fine.argmin(axis=0)
         inside = (lowest > 0) & (lowest < len(_FINE) - 1)
