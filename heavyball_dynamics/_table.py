@@ -12,7 +12,7 @@ import numpy as np
 
 from heavyball_dynamics._types import FloatArray
 
-_LARGEST = 1e150
+_LARGEST = 1e20  # powers of their squares must be numbers
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Table:
         if too_large.size:
             name = (*self.names, self.target_name)[too_large[0]]
             raise ValueError(
-                f"column {name!r} holds {np.abs(both[:, too_large[0]]).max():g}, beyond {_LARGEST:g}, where squares "
-                "overflow: scale it down, or leave out --raw."
+                f"column {name!r} holds {np.abs(both[:, too_large[0]]).max():g}, beyond {_LARGEST:g}, where "
+                "powers of squares overflow: scale it down, or leave out --raw."
             )
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from heavyball_dynamics.studies.mode_report import report
 from heavyball_dynamics.studies.report_result import Report
 
 _FORMATS = ("png", "pdf", "svg")
+_LARGEST = 1e30
+_NAMED = 8  # curvatures listed in the title
 _OPTIMIZERS = ("heavy_ball", "nesterov")
 
 
@@ -30,6 +33,11 @@ class _UsageError(Exception):
 
 class _Parser(argparse.ArgumentParser):
     """A parser that says what is wrong in one line, without a usage dump."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Before Python 3.14 argparse takes -1e-3 for the name of an option.
+        self._negative_number_matcher = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 
     def error(self, message: str) -> NoReturn:
         raise _UsageError(f"{message} (see {self.prog} --help)")
@@ -124,6 +132,11 @@ def _check(options: argparse.Namespace) -> None:
     """Check what the library would let through, since analyses must be able to cross it."""
     if not 0 < options.lr < float("inf"):
         raise _UsageError(f"--lr must be > 0 and finite. Received {options.lr!r}.")
+    for name, values in (("lr", [options.lr]), ("curvature", options.curvature or [])):
+        for value in values:
+            if value and abs(value) < float("inf") and not 1 / _LARGEST <= abs(value) <= _LARGEST:
+                raise _UsageError(f"--{name} must be between {1 / _LARGEST:g} and {_LARGEST:g} in size, since "
+                                  f"powers and products of it must be numbers. Received {value!r}.")  # fmt: skip
     if not -1 < options.momentum <= 1:
         raise _UsageError(f"--momentum must be in (-1, 1]. Received {options.momentum!r}.")
     for name in ("target", "features"):
@@ -162,8 +175,15 @@ def _found(options: argparse.Namespace) -> Report:
         name = options.objective.replace("_", " ").capitalize()
         title = f"{name} in {loss.dim} dimensions, linearized at its minimum"
         return report(method, loss, title=title, **reading)
-    listed = ", ".join(f"{value:g}" for value in options.curvature)
-    return report(method, options.curvature, title=f"Quadratic loss with curvatures {listed}", **reading)
+    return report(method, options.curvature, title=_listed(options.curvature), **reading)
+
+
+def _listed(curvatures: Sequence[float]) -> str:
+    if len(curvatures) > _NAMED:
+        low, high = min(curvatures), max(curvatures)
+        return f"Quadratic loss with {len(curvatures)} curvatures from {low:g} to {high:g}"
+    many = "curvatures" if len(curvatures) > 1 else "curvature"
+    return f"Quadratic loss with {many} {', '.join(f'{value:g}' for value in curvatures)}"
 
 
 def _least_squares(method: Any, table: Table, options: argparse.Namespace, reading: dict[str, Any]) -> Report:

@@ -120,12 +120,15 @@ def test_variants(tmp_path, capsys, arguments, check):
     ["--lr", 0.1, "--momentum", 0.5, "--curvature", -1, 2],
     ["--lr", 0.1, "--momentum", 0.5, "--objective", "saddle"],
     ["--lr", 1e-9, "--momentum", 0.99, "--curvature", 1e-3, 1e6],
+    ["--lr", 1e30, "--momentum", -1e-3, "--curvature", -1e-3, 1e30, *range(1, 9)],
+    ["--lr", 0.02, "--momentum", -0.99, "--curvature", 4e-4],
     ["--lr", 0.0330578512396694, "--momentum", 0.669421487603306, "--curvature", 1, 100],
 ])  # fmt: skip
 def test_every_finding_is_a_report(tmp_path, capsys, arguments):
     status, said, error, found = run(["report", *arguments, "--format", "svg"], tmp_path / "out", capsys)
     assert (status, error) == (0, "")
     assert found["diverges"] == ("DIVERGES" in said)
+    assert not re.search(r"\b(nan|inf)\b", said)
     method = hb.HeavyBall(arguments[1], arguments[3])
     curvature = [mode["curvature"] for mode in found["modes"]]
     labels = [hb.DampingClass(int(c)).label for c in hb.analyze_modes(method, curvature).damping]
@@ -140,6 +143,8 @@ def test_every_finding_is_a_report(tmp_path, capsys, arguments):
     (["report", "--lr", "0", "--momentum", "0.9", "--curvature", "1"], "--lr must be > 0"),
     (["report", "--lr", "-1", "--momentum", "0.9", "--curvature", "1"], "--lr must be > 0"),
     (["report", "--lr", "nan", "--momentum", "0.9", "--curvature", "1"], "--lr must be > 0"),
+    (["report", "--lr", "1e300", "--momentum", "0.9", "--curvature", "1"], "--lr must be between 1e-30 and 1e.30"),
+    (["report", "--lr", "1", "--momentum", "0.9", "--curvature", "0", "-5e-324"], "--curvature must be between 1e-30"),
     (["report", "--lr", "x", "--momentum", "0.9", "--curvature", "1"], "invalid float value: 'x'"),
     (["report", "--lr", "0.1", "--momentum", "1.01", "--curvature", "1"], r"--momentum must be in \(-1, 1\]"),
     (["report", "--lr", "0.1", "--momentum", "-1", "--curvature", "1"], r"--momentum must be in \(-1, 1\]"),
@@ -148,7 +153,7 @@ def test_every_finding_is_a_report(tmp_path, capsys, arguments):
     (["report", "--lr", "0.1", "--momentum", "0.9", "--objective", "none"], "invalid choice: 'none'"),
     (["report", "--lr", "0.1", "--momentum", "0.9", "--curvature", "1", "--mass", "-2"], "`mass` must be > 0"),
     (["report", "--lr", "0.1", "--momentum", "0.9", "--curvature", "1", "--mass", "1", "--dt", "1"], "not allowed"),
-    (["report", "--lr", "0.1", "--momentum", "0.9", "--curvature", "1", "--dt", "1e300"], "out of the range of floating"),
+    (["report", "--lr", "0.1", "--momentum", "0.9", "--curvature", "1", "--dt", "1e300"], "out of the range"),
     (["report", "--lr", "0.1", "--momentum", "-0.5", "--curvature", "1", "--rule", "exponential"], "`momentum` must"),
     (["report", "--lr", "0.1", "--momentum", "0.9", "--csv", "none.csv", "--target", "y"], "no file 'none.csv'"),
     (["report", "--lr", "0.1", "--momentum", "0.9", "--csv", LONGLEY], "--csv needs --target"),

@@ -84,7 +84,7 @@ def test_standardizing_forgets_the_unit_of_a_column(tmp_path, unit):
 
 def test_raw_columns_must_have_finite_squares(tmp_path):
     table = read_table(write(tmp_path, "y,a\n1,1e200\n2,3\n"), "y")
-    with pytest.raises(ValueError, match=r"column 'a' holds 1e\+200, beyond 1e\+150"):
+    with pytest.raises(ValueError, match=r"column 'a' holds 1e\+200, beyond 1e\+20"):
         table.raw()
-    table = read_table(write(tmp_path, "y,a\n1,1e100\n2,3\n"), "y")
+    table = read_table(write(tmp_path, "y,a\n1,1e19\n2,3\n"), "y")
     assert table.raw() is table

@@ -150,8 +150,9 @@ def disagreements(method: Any, modes: Modes, flow_modes: Modes, physical: Physic
 
 
 def _gap(modes: Modes, flow_modes: Modes, physical: Physical) -> str:
-    difference = float(np.max(np.abs(np.exp(flow_modes.rate * physical.dt) - modes.rate), initial=0.0))
-    return f"{difference:.2g}"
+    with np.errstate(over="ignore"):  # down a steep saddle
+        difference = float(np.max(np.abs(np.exp(flow_modes.rate * physical.dt) - modes.rate), initial=0.0))
+    return f"{difference:.2g}" if np.isfinite(difference) else number(difference)
 
 
 def _why(method_class: int, method: Any, curvature: FloatArray, physical: Physical, *, is_one: bool) -> str:

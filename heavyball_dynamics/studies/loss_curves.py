@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import expm
@@ -23,6 +24,8 @@ from heavyball_dynamics.simulation.trajectory import Trajectory
 _EARLY = 100  # steps that are all saved, since transients are short
 _POINTS = 400  # about as many again are saved later
 _RADIANS = 1e4  # flows are followed through this much phase of their fastest mode; a solver has to resolve it all
+_EVALUATIONS = 200_000  # of a flow's vector field: it is followed no further than these would last
+_TRIAL = 0.02  # part of the first step
 _STIFF = 10_000  # decay times of the fastest mode after which a run is for an implicit solver
 
 
@@ -66,7 +69,7 @@ class LossCurves(Drawable):
         """Return a table of the factors per step."""
         rows = [("curve", "measured per step", "predicted per step", "asymptotic")]
         for label, *numbers in zip(self.labels, self.measured, self.predicted, self.asymptotic, strict=True):
-            rows.append((label, *("-" if np.isnan(x) else f"{x:.8g}" for x in numbers)))  # type: ignore[arg-type]
+            rows.append((label, *(_cell(x) for x in numbers)))  # type: ignore[arg-type]
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         return "\n".join(
             "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
@@ -132,7 +135,8 @@ def loss_curves(
         excess.append(value - float(objective.value(minimizer)))
         predicted, exponent = _predict(algorithm, objective, start - minimizer, velocity, saved, dt)
         reference.append(predicted)
-        slowest.append(np.exp(2 * exponent))
+        with np.errstate(over="ignore"):
+            slowest.append(np.exp(2 * exponent))
     measured, model = np.array(excess), np.array(reference)
     floor = 1e4 * np.finfo(np.float64).eps * max(abs(float(objective.value(minimizer))), np.finfo(np.float64).tiny)
     seen = np.isfinite(measured) & (measured > floor) & (model > floor)
@@ -145,6 +149,12 @@ def loss_curves(
         predicted=np.array([_factor(saved, curve, good) for curve, good in zip(model, seen, strict=True)]),
         asymptotic=np.array(slowest),
     )
+
+
+def _cell(factor: float) -> str:
+    if np.isnan(factor):
+        return "-"
+    return "∞" if np.isinf(factor) else f"{factor:.8g}"
 
 
 def _saved(steps: int) -> IntArray:
@@ -177,10 +187,26 @@ def _run_flow(
         return np.append(float(objective.value(start)), np.full(len(times) - 1, np.nan))
     # An explicit solver takes steps no longer than the fastest decay, also long after it is over.
     stiff = followed[-1] * np.max(np.abs(poles.real), initial=0.0) > _STIFF
-    run = integrate(
-        flow, objective, start, velocity, times=followed, method="LSODA" if stiff else "DOP853", rtol=1e-10, atol=1e-14
-    )
-    return _padded(run, times)
+    value = np.full(len(times), np.nan)
+    value[0] = float(objective.value(start))
+    options: dict[str, Any] = {"method": "LSODA" if stiff else "DOP853", "rtol": 1e-10, "atol": 1e-14}
+    # Far from the minimum a loss may be much steeper than there: a trial and pieces twice as long each time tell what
+    # the next one will cost.
+    trial = integrate(flow, objective, start, velocity, duration=_TRIAL * followed[1], **options)
+    cost, spent = trial.evaluations / (_TRIAL * followed[1]), 0
+    state: Any = start
+    done, piece = 0, 1
+    while done < len(followed) - 1:
+        part = followed[done : done + piece + 1]
+        if spent + cost * (part[-1] - part[0]) > _EVALUATIONS:
+            break
+        run = integrate(flow, objective, state, velocity if done == 0 else None, times=part, **options)
+        value[done + 1 : done + len(part)] = run.value[1:]
+        if not run.success:
+            break
+        state, cost, spent = run.state, run.evaluations / (part[-1] - part[0]), spent + run.evaluations
+        done, piece = done + len(part) - 1, 2 * piece
+    return value
 
 
 def _padded(run: Trajectory, saved: FloatArray | IntArray) -> FloatArray:

@@ -96,7 +96,8 @@ class Report:
     @property
     def flow_rate(self) -> FloatArray:
         """Factor per step of the flow, exp(rate·dt), (mode,)."""
-        return np.asarray(np.exp(self.flow_modes.rate * self.physical.dt))
+        with np.errstate(over="ignore"):  # down a steep saddle
+            return np.asarray(np.exp(self.flow_modes.rate * self.physical.dt))
 
     def columns(self) -> dict[str, Any]:
         """Return the table: one array or list (mode,) a column."""

@@ -45,6 +45,14 @@ def test_stiff_flow_is_followed_without_resolving_its_decay():
     np.testing.assert_allclose(curves.excess[good], curves.reference[good], rtol=1e-5)
 
 
+def test_flow_that_would_cost_too_much_is_left_early():
+    """Thrown at 10,000 per unit time the ball climbs where Rosenbrock's valley turns hundreds of times faster."""
+    loss, flow = hb.rosenbrock(), hb.HeavyBallFlow(1.0, 0.003)
+    curves = hb.loss_curves({"flow": flow}, loss, [0.0, 0.0], steps=60, dt=5.0, velocities={"flow": [1e4, 0.0]})
+    assert np.isfinite(curves.excess[0, 0])
+    assert np.isnan(curves.excess[0, -1])
+
+
 def test_on_another_loss_the_tail_agrees():
     loss = hb.double_well()
     curves = hb.loss_curves({"heavy": hb.HeavyBall(0.05, 0.5)}, loss, loss.minimizer + np.array([0.3, 0.2]), steps=150)
