@@ -17,6 +17,7 @@ from heavyball_dynamics.studies._plane import Plane
 
 _FINE = 6  # cells of the fine grid in one of the coarse one
 _OFFSET = 1e-6  # separatrices start this far from their saddle, in half widths of the window
+_FLAT = 1e-6  # saddles with a weaker eigenvalue, relative to the other one, are drawn with straight separatrices
 _LENGTH = 30.0  # and are followed for this many half widths
 _PACE = 0.05  # in half widths: closer to its equilibria than this a separatrix is followed more slowly
 _PERIODS = 2000.0  # orbits last at most this many of the shortest time scale
@@ -225,6 +226,11 @@ def _separatrices(
     half = 0.5 * (frame[:, 1] - frame[:, 0])
     unit = direction / np.linalg.norm(direction / half, axis=-1, keepdims=True)
     begun = np.concatenate([saddle + _OFFSET * unit, saddle - _OFFSET * unit])
-    leaving = [np.min(np.abs(found.eigenvalues[i].real)) for i, kind in enumerate(found.kind) if kind == "saddle"]
-    pace = _PACE * float(np.min(leaving, initial=np.inf))
+    rates = np.abs(found.eigenvalues.real)[[kind == "saddle" for kind in found.kind]]
+    if np.any(rates.min(axis=-1) < _FLAT * rates.max(axis=-1)):
+        # A solver would take for ever to leave so flat a saddle along its weak direction: the eigenlines have to do.
+        along = np.concatenate([unit, -unit])[:, None, :] * np.linspace(0.0, 4.0, 401)[:, None]
+        lines = np.concatenate([saddle, saddle])[:, None, :] + along
+        return np.where((np.abs(lines - frame.mean(axis=1)) <= half).all(axis=-1, keepdims=True), lines, np.nan)
+    pace = _PACE * float(np.min(rates, initial=np.inf))
     return branches(plane.field, frame, begun, backward=stable, pace=pace, length=_LENGTH, rtol=rtol)

@@ -215,3 +215,13 @@ def test_bad_input_is_named(flow, objective, keywords, message):
 def test_a_method_is_refused():
     with pytest.raises(TypeError, match="must be a flow"):
         hb.phase_portrait(hb.HeavyBall(0.1, 0.9), hb.Quadratic([1.0]))
+
+
+def test_a_nearly_flat_saddle_has_straight_separatrices():
+    """Of x'' + x' - εx = 0 the unstable one leaves along v = sx with s² + s = ε."""
+    portrait = hb.phase_portrait(hb.HeavyBallFlow(1.0, 1.0), hb.Quadratic([-1e-9]), limits=((-1, 1), (-1, 1)))
+    assert portrait.kind == ("saddle",)
+    line = portrait.unstable_separatrices[0]
+    line = line[np.isfinite(line).all(axis=-1)]
+    assert np.abs(line[:, 0]).max() > 0.9
+    np.testing.assert_allclose(line[:, 1], 1e-9 * line[:, 0], atol=1e-9)
