@@ -127,18 +127,18 @@ def loss_curves(
         raise ValueError("`objective` must know its minimizer: the loss is measured from there. Received None.")
     saved = _saved(number)
     given = velocities or {}
-    zero = np.zeros(objective.dim)
+    zero, lowest = np.zeros(objective.dim), float(objective.value(minimizer))
     excess, reference, slowest = [], [], []
     for label, algorithm in algorithms.items():
         velocity = np.asarray(given.get(label, zero), dtype=np.float64)
         value = _run(algorithm, objective, start, velocity, saved, dt)
-        excess.append(value - float(objective.value(minimizer)))
+        excess.append(value - lowest)
         predicted, exponent = _predict(algorithm, objective, start - minimizer, velocity, saved, dt)
         reference.append(predicted)
         with np.errstate(over="ignore"):
             slowest.append(np.exp(2 * exponent))
     measured, model = np.array(excess), np.array(reference)
-    floor = 1e4 * np.finfo(np.float64).eps * max(abs(float(objective.value(minimizer))), np.finfo(np.float64).tiny)
+    floor = 1e4 * np.finfo(np.float64).eps * max(abs(lowest), np.finfo(np.float64).tiny)
     seen = np.isfinite(measured) & (measured > floor) & (model > floor)
     return LossCurves(
         labels=tuple(algorithms),
@@ -181,14 +181,14 @@ def _run(
 def _run_flow(
     flow: Flow, objective: ObjectiveBase, start: FloatArray, velocity: FloatArray, times: FloatArray
 ) -> FloatArray:
+    value = np.full(len(times), np.nan)
+    value[0] = float(objective.value(start))
     poles = state_matrices(flow, t=0.0).spectrum(objective.spectrum, 0.0).poles
     followed = times[times * np.max(np.abs(poles.imag), initial=0.0) <= _RADIANS]
     if len(followed) < 2:
-        return np.append(float(objective.value(start)), np.full(len(times) - 1, np.nan))
+        return value
     # An explicit solver takes steps no longer than the fastest decay, also long after it is over.
     stiff = followed[-1] * np.max(np.abs(poles.real), initial=0.0) > _STIFF
-    value = np.full(len(times), np.nan)
-    value[0] = float(objective.value(start))
     options: dict[str, Any] = {"method": "LSODA" if stiff else "DOP853", "rtol": 1e-10, "atol": 1e-14}
     # Far from the minimum a loss may be much steeper than there: a trial and pieces twice as long each time tell what
     # the next one will cost.
@@ -209,7 +209,7 @@ def _run_flow(
     return value
 
 
-def _padded(run: Trajectory, saved: FloatArray | IntArray) -> FloatArray:
+def _padded(run: Trajectory, saved: IntArray) -> FloatArray:
     """Return the values of a run that ended early, NaN where it has none."""
     value = np.full(len(saved), np.nan)
     value[: len(run.value)] = run.value
