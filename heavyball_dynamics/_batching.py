@@ -13,14 +13,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from heavyball_dynamics._schedule import Schedule
 from heavyball_dynamics._types import State
 
 T = TypeVar("T")
 
 
 def _is_record(value: object) -> bool:
-    # The arrays of a loss (its Hessian, its minimizer) are no batch axes.
-    return is_dataclass(value) and not isinstance(value, type) and not hasattr(value, "gradient")
+    # The arrays of a loss (its Hessian, its minimizer) are no batch axes; those of a schedule have a step axis.
+    kept = isinstance(value, (type, Schedule)) or hasattr(value, "gradient")
+    return is_dataclass(value) and not kept
 
 
 def _batched_arrays(algorithm: object) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from heavyball_dynamics._batching import append_axes, batch_shape, leaves, rebuild
 from heavyball_dynamics._protocols import Algorithm, is_flow
+from heavyball_dynamics._schedule import at_step, has_schedules
 from heavyball_dynamics._types import FloatArray
 
 
@@ -153,6 +154,13 @@ def time_needed(algorithm: Algorithm) -> ValueError:
     )
 
 
+def frozen(algorithm: Algorithm, time: Any) -> Algorithm:
+    """Return the algorithm with its schedules replaced by their values, where a time is given."""
+    if isinstance(time, UnsetTime) and has_schedules(algorithm):
+        raise TimeNeededError
+    return at_step(algorithm, time)
+
+
 def as_numbers(value: Any) -> Any:
     """Return a part of a state as an array, unless it was made of a time that was not given."""
     if isinstance(value, UnsetTime):
@@ -195,8 +203,9 @@ def probe(algorithm: Algorithm, time: float | None = None) -> Linearization:
     discrete = not is_flow(algorithm)
     now = UnsetTime() if time is None else time
     try:
+        rule = frozen(algorithm, now)
         with np.errstate(all="ignore"):
-            A, B, C, D = _probe(append_axes(algorithm, 2), now, batch_shape(algorithm))
+            A, B, C, D = _probe(append_axes(rule, 2), now, batch_shape(rule))
     except TimeNeededError:
         raise time_needed(algorithm) from None
     except HessianAskedError as error:

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heavyball_dynamics._batching import append_axes, batch_shape, leaves, rebuild
-from heavyball_dynamics._probe import NotLinearError, TimeNeededError, UnsetTime, call, response_row, time_needed
+from heavyball_dynamics._probe import (
+    NotLinearError,
+    TimeNeededError,
+    UnsetTime,
+    call,
+    frozen,
+    response_row,
+    time_needed,
+)
 from heavyball_dynamics._protocols import Algorithm, is_flow
 from heavyball_dynamics._types import FloatArray
 
@@ -88,7 +96,11 @@ def spring_loops(algorithm: Algorithm, curvature: FloatArray, time: float | None
     """
     springs = Springs(curvature[..., None, None])
     now = UnsetTime() if time is None else time
-    rule = append_axes(algorithm, 3)
+    try:
+        at_hand = frozen(algorithm, now)
+    except TimeNeededError:
+        raise time_needed(algorithm) from None
+    rule = append_axes(at_hand, 3)
     zero = np.zeros((1, 1))
     template = rule.init(zero, zero, springs)
     order = len(leaves(template))
@@ -96,7 +108,7 @@ def spring_loops(algorithm: Algorithm, curvature: FloatArray, time: float | None
     weights = np.random.default_rng(0).normal(size=(2, order)) * np.array([[1.0], [1e3]])
     basis = np.concatenate([np.eye(order), np.zeros((1, order)), weights])
     columns = [basis[:, i : i + 1] for i in range(order)]
-    batch = np.broadcast_shapes((*batch_shape(algorithm), 1), curvature.shape)
+    batch = np.broadcast_shapes((*batch_shape(at_hand), 1), curvature.shape)
     try:
         with np.errstate(all="ignore"):
             result = leaves(call(rule, now, rebuild(template, columns), springs))

@@ -15,7 +15,9 @@ from heavyball_dynamics.algorithms.aggregated import AggregatedMomentum, Aggrega
 from heavyball_dynamics.algorithms.dampened import DampenedHeavyBall
 from heavyball_dynamics.algorithms.flows import GradientFlow, HeavyBallFlow
 from heavyball_dynamics.algorithms.high_resolution import HighResolutionFlow
+from heavyball_dynamics.algorithms.look_ahead import BufferState, LookAheadNesterov
 from heavyball_dynamics.algorithms.methods import GradientDescent, HeavyBall, Nesterov
+from heavyball_dynamics.algorithms.nesterov_flow import NesterovFlow
 from heavyball_dynamics.algorithms.optimized_gradient import DescentState, OptimizedGradient
 from heavyball_dynamics.algorithms.quasi_hyperbolic import (
     AverageState,
@@ -23,14 +25,16 @@ from heavyball_dynamics.algorithms.quasi_hyperbolic import (
     PIDMomentum,
     QuasiHyperbolicMomentum,
 )
+from heavyball_dynamics.algorithms.restarts import RestartedNesterov, RestartState
 from heavyball_dynamics.algorithms.robust_momentum import RobustMomentum
 from heavyball_dynamics.algorithms.states import PhaseState, PositionState
 from heavyball_dynamics.algorithms.triple_momentum import TripleMomentum
 
 __all__ = [
     "AMSGradState", "AdaDelta", "AdaDeltaState", "AdaGrad", "AdaGradState", "Adam", "AdamState", "AdamW",
-    "AggregatedMomentum", "AggregatedState", "AverageState", "CenteredRMSPropState", "ControllerState",
+    "AggregatedMomentum", "AggregatedState", "AverageState", "BufferState", "CenteredRMSPropState", "ControllerState",
     "DampenedHeavyBall", "DescentState", "GradientDescent", "GradientFlow", "HeavyBall", "HeavyBallFlow",
-    "HighResolutionFlow", "NAdam", "NAdamState", "Nesterov", "OptimizedGradient", "PIDMomentum", "PhaseState",
-    "PositionState", "QuasiHyperbolicMomentum", "RMSProp", "RMSPropState", "RobustMomentum", "TripleMomentum",
+    "HighResolutionFlow", "LookAheadNesterov", "NAdam", "NAdamState", "Nesterov", "NesterovFlow", "OptimizedGradient",
+    "PIDMomentum", "PhaseState", "PositionState", "QuasiHyperbolicMomentum", "RMSProp", "RMSPropState", "RestartState",
+    "RestartedNesterov", "RobustMomentum", "TripleMomentum",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._namespace import namespace
 from heavyball_dynamics._protocols import ObjectiveLike
 from heavyball_dynamics._record import Record
+from heavyball_dynamics._schedule import scheduled
 from heavyball_dynamics._types import Hyperparameter
 from heavyball_dynamics._validation import hyperparameter, non_negative
 from heavyball_dynamics.algorithms.adaptive import flag, penalized
@@ -32,9 +33,9 @@ class Adam(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Learning rate η >= 0, in units of position.
-    beta1, beta2 : float or array (*batch,)
+    beta1, beta2 : float, array (*batch,) or schedule
         Shares of the averages that a step keeps, 0 <= β < 1.
     eps : float or array (*batch,)
         ε >= 0, outside the root, in units of the gradient. At ε = 0 a gradient that has always been zero gives NaN.
@@ -96,9 +97,9 @@ class AdamW(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Learning rate η >= 0, in units of position.
-    beta1, beta2 : float or array (*batch,)
+    beta1, beta2 : float, array (*batch,) or schedule
         Shares of the averages that a step keeps, 0 <= β < 1.
     eps : float or array (*batch,)
         ε >= 0, outside the root, in units of the gradient. At ε = 0 a gradient that has always been zero gives NaN.
@@ -161,9 +162,9 @@ class NAdam(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Learning rate η >= 0, in units of position.
-    beta1, beta2 : float or array (*batch,)
+    beta1, beta2 : float, array (*batch,) or schedule
         Shares of the averages that a step keeps, 0 <= β < 1; β₁ is also the limit of the momentum μ.
     eps : float or array (*batch,)
         ε >= 0, outside the root, in units of the gradient. At ε = 0 a gradient that has always been zero gives NaN.
@@ -236,13 +237,14 @@ class NAdam(Record):
 
 def _check(method: Any) -> None:
     """Check and store the hyperparameters that all of the family have."""
-    averaging = {
-        name: hyperparameter(name, getattr(method, name), rule=">= 0 and < 1", check=lambda x: (x >= 0) & (x < 1))
-        for name in ("beta1", "beta2")
-    }
-    others = {name: non_negative(name, getattr(method, name)) for name in ("lr", "eps", "weight_decay")}
-    method._set(**averaging, **others)  # noqa: SLF001
+    varying = {name: scheduled(_lasting_share, name, getattr(method, name)) for name in ("beta1", "beta2")}
+    constants = {name: non_negative(name, getattr(method, name)) for name in ("eps", "weight_decay")}
+    method._set(lr=scheduled(non_negative, "lr", method.lr), **varying, **constants)  # noqa: SLF001
     batch_shape(method)
+
+
+def _lasting_share(name: str, value: Hyperparameter) -> Hyperparameter:
+    return hyperparameter(name, value, rule=">= 0 and < 1", check=lambda x: (x >= 0) & (x < 1))
 
 
 def _empty(method: Adam | AdamW, position: Any) -> AdamState | AMSGradState:

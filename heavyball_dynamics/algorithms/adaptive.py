@@ -14,6 +14,7 @@ from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._namespace import namespace
 from heavyball_dynamics._protocols import ObjectiveLike
 from heavyball_dynamics._record import Record
+from heavyball_dynamics._schedule import scheduled
 from heavyball_dynamics._types import Hyperparameter
 from heavyball_dynamics._validation import finite, hyperparameter, non_negative
 from heavyball_dynamics.algorithms.adaptive_states import (
@@ -37,7 +38,7 @@ class RMSProp(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Learning rate η >= 0, in units of position.
     alpha : float or array (*batch,)
         Share α of the average that a step keeps, 0 <= α <= 1.
@@ -45,7 +46,7 @@ class RMSProp(Record):
         ε >= 0, outside the root, in units of the gradient. At ε = 0 a gradient that has always been zero gives NaN.
     weight_decay : float or array (*batch,)
         L2 penalty w >= 0: the loss is f + ½w|x|².
-    momentum : float or array (*batch,)
+    momentum : float, array (*batch,) or schedule
         Momentum β.
     centered : bool
         Whether to divide by the standard deviation of the gradients.
@@ -86,8 +87,9 @@ class RMSProp(Record):
     def __post_init__(self) -> None:
         flag("centered", self.centered)
         self._set(
-            lr=non_negative("lr", self.lr), alpha=kept_share("alpha", self.alpha), eps=non_negative("eps", self.eps),
-            weight_decay=non_negative("weight_decay", self.weight_decay), momentum=finite("momentum", self.momentum),
+            lr=scheduled(non_negative, "lr", self.lr), alpha=kept_share("alpha", self.alpha),
+            eps=non_negative("eps", self.eps), weight_decay=non_negative("weight_decay", self.weight_decay),
+            momentum=scheduled(finite, "momentum", self.momentum),
         )  # fmt: skip
         batch_shape(self)
 
@@ -131,7 +133,7 @@ class AdaGrad(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Learning rate η >= 0, in units of position.
     lr_decay : float or array (*batch,)
         Decay d >= 0 of the learning rate.
@@ -169,8 +171,9 @@ class AdaGrad(Record):
     eps: Hyperparameter = 1e-10
 
     def __post_init__(self) -> None:
-        names = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
-        self._set(**{name: non_negative(name, getattr(self, name)) for name in names})
+        names = ("lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+        constants = {name: non_negative(name, getattr(self, name)) for name in names}
+        self._set(lr=scheduled(non_negative, "lr", self.lr), **constants)
         batch_shape(self)
 
     def init(self, position: Any, velocity: Any, objective: ObjectiveLike) -> AdaGradState:  # noqa: ARG002
@@ -200,7 +203,7 @@ class AdaDelta(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Learning rate η >= 0, without unit.
     rho : float or array (*batch,)
         Share ρ of both averages that a step keeps, 0 <= ρ <= 1.
@@ -232,8 +235,8 @@ class AdaDelta(Record):
 
     def __post_init__(self) -> None:
         self._set(
-            lr=non_negative("lr", self.lr), rho=kept_share("rho", self.rho), eps=non_negative("eps", self.eps),
-            weight_decay=non_negative("weight_decay", self.weight_decay),
+            lr=scheduled(non_negative, "lr", self.lr), rho=kept_share("rho", self.rho),
+            eps=non_negative("eps", self.eps), weight_decay=non_negative("weight_decay", self.weight_decay),
         )  # fmt: skip
         batch_shape(self)
 

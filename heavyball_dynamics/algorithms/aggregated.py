@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from heavyball_dynamics._protocols import ObjectiveLike
 from heavyball_dynamics._record import Record
+from heavyball_dynamics._schedule import scheduled
 from heavyball_dynamics._types import Hyperparameter
 from heavyball_dynamics._validation import count, finite, hyperparameter, non_negative
 from heavyball_dynamics.algorithms.quasi_hyperbolic import _divisor
@@ -40,7 +41,7 @@ class AggregatedMomentum(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Learning rate η >= 0, in units of position² / loss.
     momenta : tuple of float
         The momenta β_i: structure, not a batch axis.
@@ -76,7 +77,7 @@ class AggregatedMomentum(Record):
     weights: tuple[Hyperparameter, ...] | None = None
 
     def __post_init__(self) -> None:
-        self._set(lr=non_negative("lr", self.lr), momenta=_numbers("momenta", self.momenta))
+        self._set(lr=scheduled(non_negative, "lr", self.lr), momenta=_numbers("momenta", self.momenta))
         if self.weights is not None:
             weights = _numbers("weights", self.weights)
             if len(weights) != len(self.momenta):

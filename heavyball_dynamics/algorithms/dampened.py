@@ -9,6 +9,7 @@ import numpy as np
 
 from heavyball_dynamics._protocols import ObjectiveLike
 from heavyball_dynamics._record import Record
+from heavyball_dynamics._schedule import combined, scheduled
 from heavyball_dynamics._types import Hyperparameter
 from heavyball_dynamics._validation import finite, non_negative
 from heavyball_dynamics.algorithms.methods import _kinetic_energy
@@ -31,9 +32,9 @@ class DampenedHeavyBall(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Learning rate η >= 0, in units of position² / loss.
-    momentum : float or array (*batch,)
+    momentum : float, array (*batch,) or schedule
         Momentum β. Where it is zero there is no buffer and the dampening is ignored.
     dampening : float or array (*batch,)
         Dampening d.
@@ -65,15 +66,14 @@ class DampenedHeavyBall(Record):
 
     def __post_init__(self) -> None:
         self._set(
-            lr=non_negative("lr", self.lr), momentum=finite("momentum", self.momentum),
+            lr=scheduled(non_negative, "lr", self.lr), momentum=scheduled(finite, "momentum", self.momentum),
             dampening=finite("dampening", self.dampening),
         )  # fmt: skip
 
     @property
     def effective_lr(self) -> Hyperparameter:
         """Learning rate of every step but the first, (1-d)η, and η where the momentum is zero."""
-        # The product with 1 turns True into a number that arrays and SymPy expressions can be multiplied by.
-        return self.lr * (1 - self.dampening * (1 * (self.momentum != 0)))
+        return combined(_dampened, self.lr, self.momentum, self.dampening)
 
     def init(self, position: Any, velocity: Any, objective: ObjectiveLike) -> PhaseState:
         """Start at `position`; a batch element with V_0 = 0 starts with an empty buffer, the others resume."""
@@ -94,3 +94,8 @@ class DampenedHeavyBall(Record):
     def kinetic_energy(self, state: PhaseState) -> Any:
         """Return β|V|²/(2(1-d)η), in units of the loss, (*batch, 1)."""
         return _kinetic_energy(self.effective_lr, self.momentum, state)
+
+
+def _dampened(lr: Any, momentum: Any, dampening: Any) -> Any:
+    # The product with 1 turns True into a number that arrays and SymPy expressions can be multiplied by.
+    return lr * (1 - dampening * (1 * (momentum != 0)))

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from heavyball_dynamics._batching import append_axes
 from heavyball_dynamics._protocols import ObjectiveLike
 from heavyball_dynamics._record import Record
+from heavyball_dynamics._schedule import along, has_schedules, scheduled
 from heavyball_dynamics._types import FloatArray, Hyperparameter
 from heavyball_dynamics._validation import finite, non_negative
 from heavyball_dynamics.algorithms.states import PhaseState, PositionState
@@ -30,7 +30,7 @@ class GradientDescent(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Learning rate η >= 0, in units of position² / loss.
 
     Raises
@@ -52,7 +52,7 @@ class GradientDescent(Record):
     lr: Hyperparameter
 
     def __post_init__(self) -> None:
-        self._set(lr=non_negative("lr", self.lr))
+        self._set(lr=scheduled(non_negative, "lr", self.lr))
 
     def init(self, position: Any, velocity: Any, objective: ObjectiveLike) -> PositionState:  # noqa: ARG002
         """Start at `position`; gradient descent has no memory, so `velocity` is not used."""
@@ -71,9 +71,9 @@ class HeavyBall(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Canonical learning rate η >= 0, in units of position² / loss.
-    momentum : float or array (*batch,)
+    momentum : float, array (*batch,) or schedule
         Momentum β. Values of 1 and more are let through, since loci cross them.
 
     Raises
@@ -97,7 +97,7 @@ class HeavyBall(Record):
     momentum: Hyperparameter
 
     def __post_init__(self) -> None:
-        self._set(lr=non_negative("lr", self.lr), momentum=finite("momentum", self.momentum))
+        self._set(lr=scheduled(non_negative, "lr", self.lr), momentum=scheduled(finite, "momentum", self.momentum))
 
     def init(self, position: Any, velocity: Any, objective: ObjectiveLike) -> PhaseState:  # noqa: ARG002
         """Start at `position` with V_0 = `velocity`, the displacement of one step."""
@@ -146,9 +146,9 @@ class Nesterov(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Canonical learning rate η >= 0, in units of position² / loss.
-    momentum : float or array (*batch,)
+    momentum : float, array (*batch,) or schedule
         Momentum β. Values of 1 and more are let through, since loci cross them.
 
     Raises
@@ -175,7 +175,7 @@ class Nesterov(Record):
     momentum: Hyperparameter
 
     def __post_init__(self) -> None:
-        self._set(lr=non_negative("lr", self.lr), momentum=finite("momentum", self.momentum))
+        self._set(lr=scheduled(non_negative, "lr", self.lr), momentum=scheduled(finite, "momentum", self.momentum))
 
     def init(self, position: Any, velocity: Any, objective: ObjectiveLike) -> PhaseState:  # noqa: ARG002
         """Start at `position` with V_0 = `velocity`, the displacement of one step."""
@@ -203,7 +203,8 @@ class Nesterov(Record):
         -------
         array (*batch, time, dim)
         """
-        momentum = append_axes(self, 2).momentum
+        steps = trajectory.time if has_schedules(self) else ()
+        momentum = along("momentum", self.momentum, steps)[..., None]
         return np.asarray(trajectory.position + momentum * trajectory.velocity, dtype=np.float64)
 
 

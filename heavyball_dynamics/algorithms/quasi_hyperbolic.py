@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from heavyball_dynamics._protocols import ObjectiveLike
 from heavyball_dynamics._record import Record
+from heavyball_dynamics._schedule import scheduled
 from heavyball_dynamics._types import Hyperparameter
 from heavyball_dynamics._validation import finite, hyperparameter, non_negative
 
@@ -64,9 +65,9 @@ class QuasiHyperbolicMomentum(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Learning rate η >= 0 outside the average, in units of position² / loss. The canonical one is η(1-β).
-    momentum : float or array (*batch,)
+    momentum : float, array (*batch,) or schedule
         Momentum β, the share of the average that is kept. Values of 1 and more are let through.
     discount : float or array (*batch,)
         Immediate discount ν, the weight of the average against the newest gradient.
@@ -101,7 +102,7 @@ class QuasiHyperbolicMomentum(Record):
 
     def __post_init__(self) -> None:
         self._set(
-            lr=non_negative("lr", self.lr), momentum=finite("momentum", self.momentum),
+            lr=scheduled(non_negative, "lr", self.lr), momentum=scheduled(finite, "momentum", self.momentum),
             discount=finite("discount", self.discount),
         )  # fmt: skip
 
@@ -178,9 +179,9 @@ class PIDMomentum(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Learning rate η >= 0, the gain of the integral, in units of position² / loss.
-    momentum : float or array (*batch,)
+    momentum : float, array (*batch,) or schedule
         Momentum β, by which both terms are filtered.
     derivative : float or array (*batch,)
         Gain d of the derivative, in the units of lr; positive values damp.
@@ -213,7 +214,7 @@ class PIDMomentum(Record):
 
     def __post_init__(self) -> None:
         self._set(
-            lr=non_negative("lr", self.lr), momentum=finite("momentum", self.momentum),
+            lr=scheduled(non_negative, "lr", self.lr), momentum=scheduled(finite, "momentum", self.momentum),
             derivative=finite("derivative", self.derivative),
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ from heavyball_dynamics._batching import append_axes
 from heavyball_dynamics._namespace import namespace
 from heavyball_dynamics._protocols import ObjectiveLike
 from heavyball_dynamics._record import Record
+from heavyball_dynamics._schedule import scheduled
 from heavyball_dynamics._types import FloatArray, Hyperparameter
 from heavyball_dynamics._validation import finite, is_symbolic, non_negative, positive, require
 from heavyball_dynamics.algorithms.methods import _kinetic_energy
@@ -34,9 +35,9 @@ class TripleMomentum(Record):
 
     Parameters
     ----------
-    lr : float or array (*batch,)
+    lr : float, array (*batch,) or schedule
         Canonical learning rate η >= 0, in units of position² / loss.
-    momentum : float or array (*batch,)
+    momentum : float, array (*batch,) or schedule
         Momentum β. Values of 1 and more are let through, since loci cross them.
     query_lead : float or array (*batch,)
         γ: how many displacements ahead of x the gradient is asked for.
@@ -74,7 +75,7 @@ class TripleMomentum(Record):
 
     def __post_init__(self) -> None:
         self._set(
-            lr=non_negative("lr", self.lr), momentum=finite("momentum", self.momentum),
+            lr=scheduled(non_negative, "lr", self.lr), momentum=scheduled(finite, "momentum", self.momentum),
             query_lead=finite("query_lead", self.query_lead), output_lead=finite("output_lead", self.output_lead),
         )  # fmt: skip
 

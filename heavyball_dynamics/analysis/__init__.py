@@ -1,6 +1,7 @@
 """What can be known without running: linear systems, modes, loci, tuning, polynomials, modified equations."""
 
 from heavyball_dynamics.analysis.damping_class import DampingClass
+from heavyball_dynamics.analysis.frozen import FrozenModes, frozen_modes
 from heavyball_dynamics.analysis.linear import StateMatrices, closed_loop, linearize, state_matrices
 from heavyball_dynamics.analysis.loci import RootLocus, root_locus
 from heavyball_dynamics.analysis.maps import StabilityMap, stability_map
@@ -13,8 +14,8 @@ from heavyball_dynamics.analysis.symbolic import characteristic_polynomial, stab
 from heavyball_dynamics.analysis.tuning import stability_limit, tune
 
 __all__ = [
-    "DampingClass", "Modes", "ModifiedEquation", "ModifiedFlow", "PoleMap", "RootLocus", "StabilityMap",
+    "DampingClass", "FrozenModes", "Modes", "ModifiedEquation", "ModifiedFlow", "PoleMap", "RootLocus", "StabilityMap",
     "StabilityRegion", "StateMatrices", "analyze_modes", "characteristic_polynomial", "classify_poles", "closed_loop",
-    "linearize", "modified_flow", "pole_map", "root_locus", "stability_conditions", "stability_limit", "stability_map",
-    "stability_region", "state_matrices", "tune",
+    "frozen_modes", "linearize", "modified_flow", "pole_map", "root_locus", "stability_conditions", "stability_limit",
+    "stability_map", "stability_region", "state_matrices", "tune",
 ]  # fmt: skip

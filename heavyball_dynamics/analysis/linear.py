@@ -10,6 +10,7 @@ import numpy as np
 from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._probe import HessianAskedError, probe
 from heavyball_dynamics._protocols import Algorithm, is_flow
+from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._springs import spring_loops
 from heavyball_dynamics._types import ArrayLike, FloatArray
 from heavyball_dynamics._validation import real_array, require
@@ -96,13 +97,15 @@ def loop_spectrum(
     algorithm: Algorithm, curvature: FloatArray, rtol: float, *, k: int | None = None, t: float | None = None
 ) -> Pairs | Spectra:
     """Return poles and classes for curvatures (*batch, mode), of rules without an open loop too."""
+    time = _time(algorithm, k, t)
+    algorithm = algorithm if time is None else at_step(algorithm, time)
     require_broadcast(batch_shape(algorithm), curvature.shape)
     if "quadratic" not in getattr(algorithm, "requires", ()):
         try:
             return state_matrices(algorithm, k=k, t=t).spectrum(curvature, rtol)
         except HessianAskedError:
             pass  # it has no open loop, but a closed one
-    loops = spring_loops(algorithm, curvature, _time(algorithm, k, t))
+    loops = spring_loops(algorithm, curvature, time)
     # A step is one plus its increment, known to the rounding of one; of a matrix exponential fewer digits are known.
     discrete = not is_flow(algorithm)
     return spectrum_of(loops, discrete=discrete, rtol=rtol, noise=512 * ROUNDING if discrete else 0.0)

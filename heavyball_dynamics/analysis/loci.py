@@ -11,6 +11,7 @@ import numpy as np
 from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._drawing import Drawable
 from heavyball_dynamics._protocols import Algorithm, is_flow
+from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._types import ArrayLike, BoolArray, ComplexArray, FloatArray
 from heavyball_dynamics._validation import one_of, real_array
 from heavyball_dynamics.analysis._branches import branches, sorted_poles
@@ -161,6 +162,7 @@ class _Family:
     @staticmethod
     def of(algorithm: Algorithm, parameter: str, curvature: float | None, k: int | None, t: float | None) -> _Family:
         is_flow(algorithm)
+        algorithm = algorithm if k is None else at_step(algorithm, k)
         numeric = _numeric_fields(algorithm)
         one_of("parameter", parameter, ["curvature", *numeric])
         if batch_shape(algorithm) != ():

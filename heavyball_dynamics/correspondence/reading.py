@@ -6,6 +6,7 @@ import numpy as np
 
 from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._protocols import Method
+from heavyball_dynamics._schedule import has_schedules
 from heavyball_dynamics._types import Hyperparameter
 from heavyball_dynamics._validation import hyperparameter, one_of, positive
 from heavyball_dynamics.algorithms.dampened import DampenedHeavyBall
@@ -98,6 +99,11 @@ def _readable(method: Method, rule: str) -> tuple[Hyperparameter, Hyperparameter
         raise TypeError(
             "`method` must be a HeavyBall, Nesterov or DampenedHeavyBall, whose lr and momentum stand for a mass and a "
             f"damping. Received {method!r}: analyze_modes classifies any linear rule without them."
+        )
+    if has_schedules(method):
+        raise TypeError(
+            f"`method` must have a constant lr and momentum: a mass and a damping belong to one step. Received "
+            f"{method!r}. Freeze it with hb.at_step(method, k)."
         )
     batch_shape(method)
     name, lr = "lr", method.lr

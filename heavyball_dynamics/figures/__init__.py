@@ -3,6 +3,7 @@
 from heavyball_dynamics.figures.audit import plot_audit
 from heavyball_dynamics.figures.comparison import plot_comparison, plot_work_precision
 from heavyball_dynamics.figures.dispatch import plot
+from heavyball_dynamics.figures.frozen import plot_frozen_modes
 from heavyball_dynamics.figures.loss import plot_loss
 from heavyball_dynamics.figures.mode_portraits import plot_mode_portrait
 from heavyball_dynamics.figures.page import render_page, write_report
@@ -18,7 +19,7 @@ from heavyball_dynamics.figures.trajectory import plot_contours, plot_trajectory
 
 __all__ = [
     "class_colour", "class_legend", "class_marker", "draw_report", "plot", "plot_audit", "plot_comparison",
-    "plot_contours", "plot_energy_decay", "plot_loss", "plot_mode_portrait", "plot_modes", "plot_phase_portrait",
-    "plot_pole_map", "plot_root_locus", "plot_scheme_paths", "plot_stability_map", "plot_stability_region",
-    "plot_trajectory", "plot_work_precision", "render_page", "save", "write_report",
+    "plot_contours", "plot_energy_decay", "plot_frozen_modes", "plot_loss", "plot_mode_portrait", "plot_modes",
+    "plot_phase_portrait", "plot_pole_map", "plot_root_locus", "plot_scheme_paths", "plot_stability_map",
+    "plot_stability_region", "plot_trajectory", "plot_work_precision", "render_page", "save", "write_report",
 ]  # fmt: skip

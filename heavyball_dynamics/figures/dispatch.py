@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from heavyball_dynamics.analysis.frozen import FrozenModes
 from heavyball_dynamics.analysis.loci import RootLocus
 from heavyball_dynamics.analysis.maps import StabilityMap
 from heavyball_dynamics.analysis.modes import Modes
@@ -12,6 +13,7 @@ from heavyball_dynamics.analysis.pole_maps import PoleMap
 from heavyball_dynamics.analysis.stability_regions import StabilityRegion
 from heavyball_dynamics.figures.audit import plot_audit
 from heavyball_dynamics.figures.comparison import plot_comparison
+from heavyball_dynamics.figures.frozen import plot_frozen_modes
 from heavyball_dynamics.figures.loss import plot_loss
 from heavyball_dynamics.figures.mode_portraits import plot_mode_portrait
 from heavyball_dynamics.figures.pole_map import plot_pole_map
@@ -68,6 +70,7 @@ _FIGURES: dict[type[Any], Any] = {
     Audit: plot_audit,
     Comparison: plot_comparison,
     Contours: plot_contours,
+    FrozenModes: plot_frozen_modes,
     LossCurves: plot_loss,
     ModePortrait: plot_mode_portrait,
     Modes: plot_modes,

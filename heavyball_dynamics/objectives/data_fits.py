@@ -11,11 +11,40 @@ from scipy.special import expit
 from heavyball_dynamics._types import ArrayLike, FloatArray
 from heavyball_dynamics._validation import non_negative, real_array, require
 from heavyball_dynamics.objectives._newton import minimize_logistic
-from heavyball_dynamics.objectives.base import Eigenmodes, ObjectiveBase, broadcast_product, read_only, signed
+from heavyball_dynamics.objectives._row_mean import RowMean
+from heavyball_dynamics.objectives.base import Eigenmodes, broadcast_product, read_only, signed
+from heavyball_dynamics.objectives.minibatch import Minibatch
+
+
+class _Fit(RowMean):
+    """What both losses offer."""
+
+    def minibatch(self, batch_size: int, seed: int = 0) -> Minibatch:
+        """Return the same loss with gradients of minibatches: step k sees the mean over a few rows only.
+
+        Parameters
+        ----------
+        batch_size : int
+            Rows of a minibatch, from 1 to all of them; drawn without replacement in every epoch.
+        seed : int
+            Which stream of random numbers, >= 0.
+
+        Returns
+        -------
+        Minibatch
+
+        Raises
+        ------
+        TypeError
+            If one of them is no whole number.
+        ValueError
+            If the batch size is below 1 or above the number of rows, or the seed is negative.
+        """
+        return Minibatch(self, batch_size, seed)
 
 
 @dataclass(frozen=True, eq=False)
-class LeastSquares(ObjectiveBase):
+class LeastSquares(_Fit):
     r"""Mean squared residual of a linear model, with a ridge.
 
     .. math:: f(w) = \tfrac1{2N} |Xw - y|^2 + \tfrac{\ell_2}{2} |w|^2
@@ -62,17 +91,22 @@ class LeastSquares(ObjectiveBase):
         features, targets = _data(self.features, "targets", self.targets)
         self._set(features=features, targets=targets, l2=_ridge(self.l2), dim=features.shape[1])
 
-    def value(self, position: ArrayLike, /) -> FloatArray:
-        """Return the loss, (*batch,)."""
-        w = self._positions(position)
-        residual = w @ self.features.T - self.targets
-        return _half_square(residual) / len(self.targets) + self.l2 * _half_square(w)
+    @property
+    def row_answers(self) -> FloatArray:
+        """What every row is fitted to: the targets."""
+        return self.targets
 
-    def gradient(self, position: ArrayLike, /) -> FloatArray:
-        """Return X'(Xw - y)/N + l2 w, (*batch, dim)."""
-        w = self._positions(position)
-        residual = w @ self.features.T - self.targets
-        return residual @ self.features / len(self.targets) + self.l2 * w
+    def row_losses(self, scores: FloatArray, answers: FloatArray, /) -> FloatArray:
+        """Return (s - y)²/2 at scores and targets of equal shapes."""
+        return 0.5 * (scores - answers) ** 2
+
+    def row_slopes(self, scores: FloatArray, answers: FloatArray, /) -> FloatArray:
+        """Return its derivative by the score, s - y."""
+        return scores - answers
+
+    def row_curvatures(self, scores: FloatArray, answers: FloatArray, /) -> FloatArray:  # noqa: ARG002
+        """Return its second derivative, 1."""
+        return np.ones_like(scores)
 
     def hessian(self, position: ArrayLike, /) -> FloatArray:
         """Return X'X/N + l2 at every position, (*batch, dim, dim), as a read-only view."""
@@ -113,7 +147,7 @@ class LeastSquares(ObjectiveBase):
 
 
 @dataclass(frozen=True, eq=False)
-class LogisticRegression(ObjectiveBase):
+class LogisticRegression(_Fit):
     r"""Mean logistic loss of a linear classifier, with a ridge.
 
     .. math:: f(w) = \tfrac1N \sum_i \log(1 + e^{-y_i x_i\cdot w}) + \tfrac{\ell_2}{2} |w|^2, \qquad y_i = \pm 1
@@ -157,43 +191,31 @@ class LogisticRegression(ObjectiveBase):
         require("labels", labels, good, "0 and 1, or -1 and 1", "Compare them with one class: labels == name.")
         self._set(features=features, labels=labels, l2=_ridge(self.l2), dim=features.shape[1])
 
-    def value(self, position: ArrayLike, /) -> FloatArray:
-        """Return the loss, (*batch,)."""
-        w = self._positions(position)
-        losses = np.logaddexp(0.0, -(w @ self._signed_rows.T))
-        return np.asarray(np.mean(losses, axis=-1) + self.l2 * _half_square(w), dtype=np.float64)
+    @cached_property
+    def row_answers(self) -> FloatArray:
+        """The classes of all rows as -1 and 1."""
+        return read_only(np.where(self.labels == 1, 1.0, -1.0))
 
-    def gradient(self, position: ArrayLike, /) -> FloatArray:
-        """Return the gradient, (*batch, dim)."""
-        w = self._positions(position)
-        wrong = expit(-(w @ self._signed_rows.T))
-        return -(wrong @ self._signed_rows) / len(self.labels) + self.l2 * w
+    def row_losses(self, scores: FloatArray, answers: FloatArray, /) -> FloatArray:
+        """Return log(1 + exp(-ys)) at scores s and classes y = -1 or 1 of equal shapes."""
+        return np.asarray(np.logaddexp(0.0, -answers * scores))
 
-    def hessian(self, position: ArrayLike, /) -> FloatArray:
-        """Return X' diag(p(1 - p)) X/N + l2, (*batch, dim, dim), with the probabilities p at every position."""
-        w = self._positions(position)
-        scaled = np.sqrt(self._variances(w) / len(self.labels))[..., None] * self.features
-        return np.swapaxes(scaled, -1, -2) @ scaled + self.l2 * np.eye(self.dim)
+    def row_slopes(self, scores: FloatArray, answers: FloatArray, /) -> FloatArray:
+        """Return its derivative by the score, -y/(1 + exp(ys))."""
+        return np.asarray(-answers * expit(-answers * scores), dtype=np.float64)
 
-    def hessian_product(self, position: ArrayLike, vector: ArrayLike, /) -> FloatArray:
-        """Return the Hessian at `position` times `vector`, (*batch, dim), without forming the Hessian."""
-        w, v = self._positions(position), self._positions(vector, "vector")
-        weighted = self._variances(w) * (v @ self.features.T) / len(self.labels)
-        return weighted @ self.features + self.l2 * v
-
-    def _variances(self, w: FloatArray) -> FloatArray:
-        """Return p(1 - p) per sample, (*batch, row), without cancellation where p is near one."""
-        scores = w @ self.features.T
+    def row_curvatures(self, scores: FloatArray, answers: FloatArray, /) -> FloatArray:  # noqa: ARG002
+        """Return its second derivative, p(1 - p), without cancellation where p is near one."""
         return np.asarray(expit(scores) * expit(-scores), dtype=np.float64)
 
     @cached_property
     def _signed_rows(self) -> FloatArray:
-        return np.where(self.labels == 1, 1.0, -1.0)[:, None] * self.features
+        return self.row_answers[:, None] * self.features
 
     @cached_property
     def modes(self) -> Eigenmodes:
         """Curvatures, ascending, and orthonormal directions in columns, of the Hessian at the minimizer."""
-        weights = self._variances(self.minimizer) / len(self.labels)
+        weights = self.row_curvatures(self.features @ self.minimizer, self.row_answers) / len(self.labels)
         return _gram_modes(np.sqrt(weights)[:, None] * self.features, self.l2)
 
     @cached_property
@@ -228,10 +250,6 @@ def _ridge(l2: float) -> float:
     if not isinstance(ridge, float):
         raise TypeError(f"`l2` must be one number >= 0. Received {l2!r}.")
     return ridge
-
-
-def _half_square(x: FloatArray) -> FloatArray:
-    return np.asarray(0.5 * np.einsum("...i,...i->...", x, x), dtype=np.float64)
 
 
 def _above_rank_tolerance(singular: FloatArray, shape: tuple[int, ...]) -> FloatArray:

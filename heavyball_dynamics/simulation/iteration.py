@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from heavyball_dynamics._batching import append_axes, leaves, rebuild
+from heavyball_dynamics._batching import append_axes, batch_shape, leaves, rebuild
 from heavyball_dynamics._protocols import Method, ObjectiveLike, require_method, require_objective
+from heavyball_dynamics._schedule import at_step, has_schedules
 from heavyball_dynamics._types import ArrayLike, BoolArray, FloatArray, State
 from heavyball_dynamics._validation import count
 from heavyball_dynamics.algorithms.states import PhaseState
@@ -20,10 +21,7 @@ class _Record:
     """The saved points of a run, time first, so that each save writes one contiguous block."""
 
     def __init__(self, method: Method, objective: ObjectiveLike, saved: int, shape: tuple[int, ...]) -> None:
-        self._method = method
-        self._kinetic = getattr(method, "kinetic_energy", None)
-        own = getattr(method, "velocity", None)
-        self._velocity = own if callable(own) else None  # a hyperparameter may have that name too
+        self.method = method  # under schedules that of the last step
         self._objective = objective
         self._next = 0
         self.position, self.velocity = np.full((2, saved, *shape), np.nan)
@@ -32,15 +30,16 @@ class _Record:
     def save(self, state: State, moved: FloatArray, alive: BoolArray) -> None:
         """Write one point; elements that left the finite numbers keep their NaN."""
         i, position, velocity = self._next, state.position, moved
-        if self._velocity is not None:
+        kinetic_energy, own = (getattr(self.method, name, None) for name in ("kinetic_energy", "velocity"))
+        if callable(own):  # a hyperparameter may have that name too
             # A discretized flow: its kinetic energy is that of the flow.
-            velocity = self._velocity(state, self._objective)
+            velocity = own(state, self._objective)
             if hasattr(state, "velocity"):
                 state = state._replace(velocity=velocity)
-            elif not isinstance(self._method, Scheme):
+            elif not isinstance(self.method, Scheme):
                 state = PhaseState(position, velocity)
         value = np.asarray(self._objective.value(position))
-        kinetic = 0.0 if self._kinetic is None else np.asarray(self._kinetic(state))[..., 0]
+        kinetic = 0.0 if kinetic_energy is None else np.asarray(kinetic_energy(state))[..., 0]
         norm = np.linalg.norm(self._objective.gradient(position), axis=-1)
         everyone = bool(alive.all())
         for target, data in [
@@ -65,7 +64,7 @@ def iterate(
     Parameters
     ----------
     method : Method
-        Any update rule; arrays in its fields are batch axes.
+        Any update rule; arrays in its fields are batch axes, a `Schedule` has a value for each step.
     objective : objective
         The loss. Its ``at(k)`` is asked once a step.
     position : array (*batch, dim), or a state
@@ -114,8 +113,10 @@ def _run(
 ) -> Trajectory:
     # One sample a step: the start is prepared with the sample that the first step sees.
     sample = objective.at(clock.start)
-    state, batch, displacement = starting_state(method, sample, position, velocity)
-    rule = append_axes(method, 1)
+    varies = has_schedules(method)
+    rule = at_step(method, clock.start)
+    state, batch, displacement = starting_state(rule, sample, position, velocity)
+    rule = append_axes(rule, 1)
     shape = (*batch, objective.dim)
     saved = np.unique(np.append(np.arange(0, len(clock) + 1, every), len(clock)))
     record = _Record(rule, objective, len(saved), shape)
@@ -123,6 +124,8 @@ def _run(
     record.save(state, displacement, alive)
     done = 0
     for k in clock:
+        if varies and k > clock.start:
+            rule = record.method = append_axes(_fitting(at_step(method, k), batch, k), 1)
         new = rule.step(k, state, sample if k == clock.start else objective.at(k))
         done += 1
         fine = alive & _is_finite(new, shape)
@@ -150,6 +153,16 @@ def _run(
         state=full(state, shape),
         evaluations=done,
     )
+
+
+def _fitting(rule: Method, batch: tuple[int, ...], k: int) -> Method:
+    """Return the rule of step k, or say that its schedules have grown batch axes after the start."""
+    own = batch_shape(rule)
+    if len(own) > len(batch) or any(n not in (1, m) for n, m in zip(own[::-1], batch[::-1], strict=False)):
+        raise ValueError(
+            f"Schedules must keep the batch axes that they have at the first step, {batch}. Received {own} at step {k}."
+        )
+    return rule
 
 
 def _is_finite(state: State, shape: tuple[int, ...]) -> BoolArray:

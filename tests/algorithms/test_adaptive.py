@@ -245,6 +245,9 @@ def test_equality_hash_and_pickle(method):
     assert sum(method == other for other in TYPICAL) == 1
 
 
+VARYING = {"lr", "momentum", "beta1", "beta2"}
+
+
 @pytest.mark.parametrize("method", TYPICAL, ids=named)
 def test_bad_hyperparameters_are_refused(method):
     kind = type(method)
@@ -254,8 +257,9 @@ def test_bad_hyperparameters_are_refused(method):
                 kind(**{name: [0.5, -0.1]})
         with pytest.raises(ValueError, match=rf"`{name}` must be finite. Received nan"):
             kind(**{name: np.nan})
-        with pytest.raises(TypeError, match=rf"`{name}` .* callable"):
-            kind(**{name: lambda k: 0.5})
+        if name not in VARYING:
+            with pytest.raises(TypeError, match=rf"`{name}` .* callable"):
+                kind(**{name: lambda k: 0.5})
     for name in {"alpha", "rho"} & set(numbers(method)):
         assert getattr(kind(**{name: 1.0}), name) == 1
         with pytest.raises(ValueError, match=rf"`{name}` must be >= 0 and <= 1. Received 1.1"):

@@ -140,5 +140,5 @@ def test_equality_and_errors():
         DampenedHeavyBall(-0.1, 0.9, 0.5)
     with pytest.raises(ValueError, match=r"`dampening` must be finite. Received nan at index \(1,\)"):
         DampenedHeavyBall(0.1, 0.9, [0.0, np.nan])
-    with pytest.raises(TypeError, match=r"`momentum` .* callable"):
-        DampenedHeavyBall(0.1, lambda k: 0.9, 0.5)
+    with pytest.raises(TypeError, match=r"`dampening` .* callable"):
+        DampenedHeavyBall(0.1, 0.9, lambda k: 0.5)

@@ -336,8 +336,9 @@ class TestEveryRule:
         assert_allclose(second.position[-1], hb.iterate(rule, VALLEY, START, 22).position[-1], rtol=1e-14)
 
     def test_rejects_schedules_and_nan(self, rule, name):
-        with pytest.raises(TypeError, match=rf"`{name}` .* callable"):
-            replace(rule, **{name: lambda k: 0.1})
+        if name not in ("lr", "momentum"):
+            with pytest.raises(TypeError, match=rf"`{name}` .* callable"):
+                replace(rule, **{name: lambda k: 0.1})
         with pytest.raises(ValueError, match=rf"`{name}` must be finite. Received nan at index \(1,\)"):
             replace(rule, **{name: [getattr(rule, name), np.nan]})
 

@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from heavyball_dynamics import DampenedHeavyBall, HeavyBall, Nesterov, from_buffer, from_torch
+from heavyball_dynamics import (
+    AdaDelta,
+    AdaGrad,
+    Adam,
+    AdamW,
+    DampenedHeavyBall,
+    HeavyBall,
+    NAdam,
+    Nesterov,
+    RMSProp,
+    from_buffer,
+    from_torch,
+    iterate,
+)
 
 
 class Valley:
@@ -129,8 +142,8 @@ def test_reads_real_optimizers():
         [{"params": [one], "lr": 0.25}, {"params": [two], "momentum": 0.5, "dampening": 0.1}], lr=0.5, momentum=0.9
     )
     assert from_torch(several) == [HeavyBall(0.25, 0.9), DampenedHeavyBall(0.5, 0.5, 0.1)]
-    for name in ("Adam", "RMSprop", "ASGD"):
-        with pytest.raises(TypeError, match=rf"must be a torch.optim.SGD .*Received a {name}"):
+    for name in ("Adamax", "RAdam", "ASGD", "Rprop", "LBFGS", "SparseAdam"):
+        with pytest.raises(TypeError, match=rf"must be one of torch.optim's SGD, .*, NAdam. Received a {name}, which"):
             from_torch(getattr(torch.optim, name)([one]))
     with pytest.raises(ValueError, match="maximize=True in parameter group 0. Negate the objective"):
         from_torch(torch.optim.SGD([one], lr=0.1, maximize=True))
@@ -153,3 +166,92 @@ def test_errors_say_what_was_received():
         from_torch(SimpleNamespace(param_groups=[group()]))
     with pytest.warns(UserWarning, match="parameter group 1"):
         from_torch(SGD(param_groups=[group(), group(weight_decay=0.1)]))
+
+
+# Settings away from the defaults, and what they are here.
+ADAPTIVE = [
+    ("RMSprop", {"lr": 0.03, "alpha": 0.8, "eps": 1e-3, "weight_decay": 0.2, "momentum": 0.6},
+     RMSProp(0.03, 0.8, 1e-3, 0.2, 0.6)),
+    ("RMSprop", {"lr": 0.02, "alpha": 0.7, "eps": 1e-2, "momentum": 0.4, "centered": True},
+     RMSProp(0.02, 0.7, 1e-2, 0.0, 0.4, centered=True)),
+    ("Adagrad", {"lr": 0.3, "lr_decay": 0.1, "weight_decay": 0.2, "initial_accumulator_value": 0.5, "eps": 1e-3},
+     AdaGrad(0.3, 0.1, 0.2, 0.5, 1e-3)),
+    ("Adadelta", {"lr": 0.7, "rho": 0.8, "eps": 1e-3, "weight_decay": 0.2}, AdaDelta(0.7, 0.8, 1e-3, 0.2)),
+    ("Adam", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2}, Adam(0.05, 0.8, 0.95, 1e-3, 0.2)),
+    ("Adam", {"lr": 0.3, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.2, "amsgrad": True},
+     Adam(0.3, 0.5, 0.7, 1e-3, 0.2, amsgrad=True)),
+    ("AdamW", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2}, AdamW(0.05, 0.8, 0.95, 1e-3, 0.2)),
+    ("AdamW", {"lr": 0.3, "betas": (0.5, 0.7), "weight_decay": 0.3, "amsgrad": True},
+     AdamW(0.3, 0.5, 0.7, 1e-8, 0.3, amsgrad=True)),
+    ("NAdam", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2, "momentum_decay": 0.02},
+     NAdam(0.05, 0.8, 0.95, 1e-3, 0.2, 0.02)),
+    ("NAdam", {"lr": 0.05, "betas": (0.8, 0.95), "weight_decay": 0.2, "decoupled_weight_decay": True},
+     NAdam(0.05, 0.8, 0.95, 1e-8, 0.2, decoupled_weight_decay=True)),
+]  # fmt: skip
+adaptive = pytest.mark.parametrize(
+    ("kind", "settings", "expected"), ADAPTIVE, ids=[f"{kind}-{i}" for i, (kind, _, _) in enumerate(ADAPTIVE)]
+)
+
+
+@pytest.fixture
+def double():
+    """torch in double precision everywhere: NAdam keeps the product of its momenta in the default precision."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield torch
+    torch.set_default_dtype(before)
+
+
+@adaptive
+def test_reproduces_the_iterates_of_adaptive_optimizers(double, kind, settings, expected):
+    parameter = double.nn.Parameter(double.tensor(START))
+    optimizer = getattr(double.optim, kind)([parameter], **settings)
+    points = [START]
+    for _ in range(20):
+        optimizer.zero_grad()
+        torch_loss(parameter).backward()
+        optimizer.step()
+        points.append(parameter.detach().numpy().copy())
+    method = from_torch(optimizer)
+    assert method == expected
+    assert_allclose(iterate(method, Valley(), START, 20).position, points, rtol=1e-12, atol=1e-12)
+    assert np.ptp(points, axis=0).min() > 0.03, "it must have moved for this to mean anything"
+
+
+@pytest.mark.parametrize("kind", ["RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "NAdam"])
+def test_defaults_and_tensors_are_read(kind):
+    torch = pytest.importorskip("torch")
+    here = {"RMSprop": RMSProp, "Adagrad": AdaGrad, "Adadelta": AdaDelta, "Adam": Adam, "AdamW": AdamW, "NAdam": NAdam}
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    optimizer = getattr(torch.optim, kind)([parameter])
+    assert from_torch(optimizer) == here[kind]()
+    optimizer.param_groups[0]["lr"] = torch.tensor(0.125)
+    optimizer.param_groups[0].update(foreach=True, capturable=True, differentiable=True, fused=True)
+    assert from_torch(optimizer) == here[kind](lr=0.125)
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.5})
+    assert from_torch(optimizer) == [here[kind](lr=0.125), here[kind](lr=0.5)]
+    optimizer.param_groups[1]["maximize"] = True
+    with pytest.raises(ValueError, match="maximize=True in parameter group 1. Negate the objective"):
+        from_torch(optimizer)
+
+
+def test_adam_with_decoupled_weight_decay_is_adamw():
+    moments = {"lr": 0.1, "betas": (0.5, 0.75), "eps": 0.0, "weight_decay": 0.25, "amsgrad": False}
+    adam, adamw = (type(name, (SimpleNamespace,), {}) for name in ("Adam", "AdamW"))
+    decoupled = AdamW(0.1, 0.5, 0.75, 0.0, 0.25)
+    assert from_torch(adam(param_groups=[moments])) == Adam(0.1, 0.5, 0.75, 0.0, 0.25)
+    assert from_torch(adam(param_groups=[{**moments, "decoupled_weight_decay": True}])) == decoupled
+    assert from_torch(adamw(param_groups=[moments])) == decoupled, "as in torch 2.3, without the flag"
+    # In newer versions AdamW descends from Adam.
+    assert from_torch(type("AdamW", (adam,), {})(param_groups=[moments])) == decoupled
+
+
+def test_errors_name_the_adaptive_optimizer():
+    adam = type("Adam", (SimpleNamespace,), {})
+    message = "must have lr, betas, eps, weight_decay, amsgrad .* as torch.optim.Adam does. .*without betas, amsgrad in"
+    with pytest.raises(TypeError, match=message):
+        from_torch(adam(param_groups=[{"lr": 0.1, "eps": 1e-8, "weight_decay": 0.0}]))
+    group = {"lr": -0.1, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False}
+    with pytest.raises(ValueError, match="`lr` must be >= 0. Received -0.1"):
+        from_torch(adam(param_groups=[group]))

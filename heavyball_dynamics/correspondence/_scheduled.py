@@ -1,0 +1,97 @@
+"""Schedules in two dialects: what the change of a learning rate outside of the buffer does to the momentum.
+
+Outside, the displacement is V_k = -α_{k-1}v_k. A step under α_k keeps of it
+
+    V_{k+1} = β_k (α_k/α_{k-1}) V_k - α_k g,
+
+so that a change of the learning rate is a change of the canonical momentum. At k = 0 the buffer is that of α_0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from heavyball_dynamics._schedule import Schedule, value_at
+
+
+def carried(lr: Any, momentum: Any) -> Any:
+    """Return the canonical momentum β_k α_k/α_{k-1} of a dialect with the learning rate α outside."""
+    return Schedule(_Carried(lr, momentum)) if isinstance(lr, Schedule) else momentum
+
+
+def uncarried(lr: Any, momentum: Any) -> Any:
+    """Return the momentum β_k η_{k-1}/η_k of the dialect, the inverse of `carried`."""
+    return Schedule(_Uncarried(lr, momentum)) if isinstance(lr, Schedule) else momentum
+
+
+def averages(lr: Any, momentum: Any) -> tuple[Any, Any]:
+    """Return α and β of the averaging dialect for canonical schedules η_k = α_k(1-β_k) and β_k α_k/α_{k-1}."""
+    rate = _AverageRate(lr, momentum)
+    return Schedule(rate), Schedule(_AverageMomentum(lr, rate))
+
+
+@dataclass(frozen=True)
+class _Carried:
+    lr: Any
+    momentum: Any
+
+    def __call__(self, k: Any) -> Any:
+        momentum = value_at(self.momentum, k)
+        if k == 0:
+            return momentum
+        return momentum * (np.asarray(self.lr(k)) / _moving(self.lr(k - 1), k - 1))
+
+
+@dataclass(frozen=True)
+class _Uncarried:
+    lr: Any
+    momentum: Any
+
+    def __call__(self, k: Any) -> Any:
+        momentum = value_at(self.momentum, k)
+        return momentum if k == 0 else momentum * (np.asarray(self.lr(k - 1)) / _moving(self.lr(k), k))
+
+
+@dataclass(frozen=True)
+class _AverageRate:
+    """α_k = η_k + β_k α_{k-1} from α_0 = η_0/(1-β_0), remembered as far as it was asked for."""
+
+    lr: Any
+    momentum: Any
+    _known: list[Any] = field(default_factory=list, repr=False, compare=False)
+
+    def __call__(self, k: Any) -> Any:
+        while len(self._known) <= k:
+            now = len(self._known)
+            lr, momentum = (np.asarray(value_at(part, now), dtype=np.float64) for part in (self.lr, self.momentum))
+            if now == 0:
+                if not np.all(momentum < 1):
+                    raise ValueError(
+                        "`momentum` must be < 1 at the first step in the ema dialect, whose steps vanish like 1 - "
+                        f"momentum. Received {momentum}."
+                    )
+                self._known.append(lr / (1 - momentum))
+            else:
+                self._known.append(lr + momentum * self._known[now - 1])
+        return self._known[k]
+
+
+@dataclass(frozen=True)
+class _AverageMomentum:
+    lr: Any
+    rate: _AverageRate
+
+    def __call__(self, k: Any) -> Any:
+        return 1 - np.asarray(value_at(self.lr, k)) / _moving(self.rate(k), k)
+
+
+def _moving(lr: Any, k: Any) -> Any:
+    if not np.all(np.asarray(lr) > 0):
+        raise ValueError(
+            f"`lr` must be > 0 at every step in a dialect that keeps it outside of the buffer: a buffer filled at lr = "
+            f"0 is in no displacement. Received {lr} at step {k}. Begin the warm-up above 0."
+        )
+    return np.asarray(lr)
