@@ -38,14 +38,17 @@ _HOME = {
     ],
     "simulation": ["Status", "Trajectory", "integrate", "iterate"],
     "analysis": [
-        "DampingClass", "FrozenModes", "Modes", "ModifiedEquation", "ModifiedFlow", "PoleMap", "RootLocus",
-        "StabilityMap", "StabilityRegion", "StateMatrices", "analyze_modes", "characteristic_polynomial",
-        "classify_poles", "closed_loop", "frozen_modes", "linearize", "modified_flow", "pole_map", "root_locus",
-        "stability_conditions", "stability_limit", "stability_map", "stability_region", "state_matrices", "tune",
+        "BiasVariance", "Cycle", "DampingClass", "FrozenModes", "ImpulseResponse", "Modes", "ModifiedEquation",
+        "ModifiedFlow", "PoleMap", "RootLocus", "StabilityMap", "StabilityRegion", "StateMatrices", "analyze_modes",
+        "bias_variance", "characteristic_polynomial", "classify_poles", "closed_loop", "find_cycle", "frozen_modes",
+        "impulse_response", "linearize", "modified_flow", "pole_map", "root_locus", "stability_conditions",
+        "stability_limit", "stability_map", "stability_region", "state_matrices", "tune", "worst_rate",
     ],
     "studies": [
-        "Audit", "Comparison", "Contours", "LossCurves", "ModePortrait", "PhasePortrait", "Report", "audit", "compare",
-        "contours", "loss_curves", "mode_portrait", "phase_portrait", "report",
+        "Audit", "Bifurcation", "Change", "Comparison", "Contours", "LossCurves", "ModePortrait", "PhasePortrait",
+        "Race", "RateFit", "Report", "SaddleCrossings", "TerminalVelocity", "arrival", "audit", "bifurcation_diagram",
+        "compare", "contours", "direction_coherence", "first_below", "fit_rate", "loss_curves", "mode_portrait",
+        "peak_growth", "phase_portrait", "race", "report", "saddles_crossed", "steps_to_share", "terminal_velocity",
     ],
 }  # fmt: skip
 _ORIGIN = {name: module for module, names in _HOME.items() for name in names}

@@ -1,7 +1,10 @@
 """What can be known without running: linear systems, modes, loci, tuning, polynomials, modified equations."""
 
+from heavyball_dynamics.analysis.bias_variances import BiasVariance, bias_variance
+from heavyball_dynamics.analysis.cycles import Cycle, find_cycle
 from heavyball_dynamics.analysis.damping_class import DampingClass
 from heavyball_dynamics.analysis.frozen import FrozenModes, frozen_modes
+from heavyball_dynamics.analysis.impulse_responses import ImpulseResponse, impulse_response
 from heavyball_dynamics.analysis.linear import StateMatrices, closed_loop, linearize, state_matrices
 from heavyball_dynamics.analysis.loci import RootLocus, root_locus
 from heavyball_dynamics.analysis.maps import StabilityMap, stability_map
@@ -12,10 +15,12 @@ from heavyball_dynamics.analysis.pole_maps import PoleMap, pole_map
 from heavyball_dynamics.analysis.stability_regions import StabilityRegion, stability_region
 from heavyball_dynamics.analysis.symbolic import characteristic_polynomial, stability_conditions
 from heavyball_dynamics.analysis.tuning import stability_limit, tune
+from heavyball_dynamics.analysis.worst_rates import worst_rate
 
 __all__ = [
-    "DampingClass", "FrozenModes", "Modes", "ModifiedEquation", "ModifiedFlow", "PoleMap", "RootLocus", "StabilityMap",
-    "StabilityRegion", "StateMatrices", "analyze_modes", "characteristic_polynomial", "classify_poles", "closed_loop",
-    "frozen_modes", "linearize", "modified_flow", "pole_map", "root_locus", "stability_conditions", "stability_limit",
-    "stability_map", "stability_region", "state_matrices", "tune",
+    "BiasVariance", "Cycle", "DampingClass", "FrozenModes", "ImpulseResponse", "Modes", "ModifiedEquation",
+    "ModifiedFlow", "PoleMap", "RootLocus", "StabilityMap", "StabilityRegion", "StateMatrices", "analyze_modes",
+    "bias_variance", "characteristic_polynomial", "classify_poles", "closed_loop", "find_cycle", "frozen_modes",
+    "impulse_response", "linearize", "modified_flow", "pole_map", "root_locus", "stability_conditions",
+    "stability_limit", "stability_map", "stability_region", "state_matrices", "tune", "worst_rate",
 ]  # fmt: skip

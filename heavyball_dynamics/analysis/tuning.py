@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from heavyball_dynamics._validation import one_of, real_array, require
 from heavyball_dynamics.algorithms.methods import GradientDescent, HeavyBall, Nesterov
 from heavyball_dynamics.algorithms.triple_momentum import TripleMomentum
 from heavyball_dynamics.analysis.linear import require_broadcast, state_matrices
+from heavyball_dynamics.analysis.numeric_tuning import plan, search_numerically
+from heavyball_dynamics.analysis.worst_rates import interval
 
 
 def _gradient_descent(smallest: FloatArray, largest: FloatArray) -> GradientDescent:
@@ -52,21 +54,35 @@ _TUNINGS: dict[tuple[type[Any], str], Callable[[FloatArray, FloatArray], Any]] =
 }
 
 
-def tune(method_type: type[Any], smallest: ArrayLike, largest: ArrayLike, *, variant: str = "tuned") -> Any:
+def tune(
+    method_type: type[Any], smallest: ArrayLike, largest: ArrayLike, *, variant: str = "tuned",
+    parameters: Mapping[str, tuple[float, float]] | None = None, fixed: Mapping[str, Any] | None = None,
+    curvatures: ArrayLike | None = None,
+) -> Any:  # fmt: skip
     r"""Return the method whose worst rate over a spectrum is best.
 
-    With κ = largest/smallest: gradient descent (κ-1)/(κ+1), heavy ball (√κ-1)/(√κ+1), Nesterov 1 - 2/√(3κ+1) tuned and
-    1 - 1/√κ in its standard form. Triple momentum is tuned for all losses with curvatures in that range, quadratic or
-    not: 1 - 1/√κ.
+    .. math:: \min_\theta \max_{\mu \le \lambda \le L} \max_i |z_i(\lambda, \theta)|
+
+    In closed form, with κ = largest/smallest: gradient descent (κ-1)/(κ+1), heavy ball (√κ-1)/(√κ+1), Nesterov
+    1 - 2/√(3κ+1) tuned and 1 - 1/√κ in its standard form. Triple momentum is tuned for all losses with curvatures in
+    that range, quadratic or not: 1 - 1/√κ. For every other linear rule, a user's own included, by numerical search.
 
     Parameters
     ----------
     method_type : type
-        GradientDescent, HeavyBall, Nesterov or TripleMomentum.
+        GradientDescent, HeavyBall, Nesterov or TripleMomentum; or any frozen dataclass of a linear rule.
     smallest, largest : float or array (*batch,)
         Ends of the spectrum, 0 < smallest <= largest, in units of loss / position².
     variant : str
-        "tuned", or for Nesterov also "standard" (lr = 1/largest).
+        "tuned"; for Nesterov also "standard" (lr = 1/largest); "numeric" searches also where a closed form is known.
+    parameters : mapping of str to (low, high), optional
+        Fields to search over, with their bounds, besides ``lr`` (by default from 1e-4 to 1e4 times 1/largest) and
+        ``momentum`` (from 0 to below 1), which are searched where the rule has them. If given, the search is numeric.
+        A learning rate is searched on a logarithmic scale.
+    fixed : mapping of str to value, optional
+        Fields that are held. If given, the search is numeric. Other fields keep their defaults.
+    curvatures : array (mode,), optional
+        The only curvatures that count, if not the whole interval. If given, the search is numeric.
 
     Returns
     -------
@@ -76,19 +92,24 @@ def tune(method_type: type[Any], smallest: ArrayLike, largest: ArrayLike, *, var
     Raises
     ------
     ValueError
-        If the ends are not in order, or the method has no such variant.
+        If the ends are not in order, the method has no such variant, bounds are missing or reversed, or the rule is not
+        linear or varies in time.
     TypeError
-        If the method has no known optimum.
+        If `method_type` is no dataclass of a method.
 
     Notes
     -----
     The tuned heavy ball sits at κ/(κ+1) of the divergence limit and its end modes are defective: the stiffest one grows
-    before it decays. On losses that are not quadratic this tuning may cycle for ever.
+    before it decays. On losses that are not quadratic this tuning may cycle for ever (`find_cycle`).
+
+    The search is global by differential evolution, with a fixed seed, and then shrinks the circle that holds all poles,
+    in a formulation that is smooth where poles meet; the curvatures are refined until no mode between them is slower.
 
     References
     ----------
     Polyak 1964; Lessard, Recht, Packard, SIAM J. Optim. 26, 2016, proposition 1; Van Scoy, Freeman, Lynch, IEEE Control
-    Systems Letters 2, 2018, theorem 1.
+    Systems Letters 2, 2018, theorem 1. Storn and Price, J. Global Optim. 11, 1997; Kraft, "A software package for
+    sequential quadratic programming", 1988.
 
     Examples
     --------
@@ -96,23 +117,41 @@ def tune(method_type: type[Any], smallest: ArrayLike, largest: ArrayLike, *, var
     >>> method = hb.tune(hb.HeavyBall, 1.0, 100.0)
     >>> float(hb.analyze_modes(method, [1.0, 100.0]).rate.max().round(6))
     0.818182
+    >>> found = hb.tune(hb.HeavyBall, 1.0, 100.0, variant="numeric")
+    >>> round(found.lr / method.lr, 4), round(found.momentum / method.momentum, 4)
+    (1.0, 1.0)
     """
     known = [v for kind, v in _TUNINGS if kind is method_type]
-    if not known:
-        names = ", ".join(sorted({kind.__name__ for kind, _ in _TUNINGS}))
-        raise TypeError(f"`method_type` must be one of the classes {names}. Received {method_type!r}.")
-    one_of("variant", variant, known)
-    low, high = real_array("smallest", smallest), real_array("largest", largest)
-    require("smallest", low, low > 0, "> 0", "A flat or negative direction has no optimal rate.")
-    try:
-        low, high = np.broadcast_arrays(low, high)
-    except ValueError:
-        raise ValueError(
-            "`smallest` and `largest` must have shapes that broadcast against each other. "
-            f"Received {low.shape} and {high.shape}."
-        ) from None
-    require("largest", high, high >= low, ">= smallest")
-    return _TUNINGS[method_type, variant](low, high)
+    one_of("variant", variant, [*(known or ["tuned"]), "numeric"])
+    low, high = interval(smallest, largest)
+    if known and variant != "numeric" and parameters is None and fixed is None and curvatures is None:
+        return _TUNINGS[method_type, variant](low, high)
+    if variant == "standard":
+        raise ValueError('`variant` must be "tuned" or "numeric" for a search. Received \'standard\'.')
+    return _searched(method_type, low, high, parameters, fixed, curvatures)
+
+
+def _searched(
+    method_type: Any, low: FloatArray, high: FloatArray, parameters: Any, fixed: Any, curvatures: Any
+) -> Any:
+    """Search for each element of the batch by itself."""
+    spectrum = None
+    if curvatures is not None:
+        spectrum = np.unique(real_array("curvatures", curvatures))
+        inside = (spectrum >= low.max(initial=-np.inf)) & (spectrum <= high.min(initial=np.inf))
+        require("curvatures", spectrum, inside, "between smallest and largest")
+        if not spectrum.size:
+            raise ValueError("`curvatures` must hold at least one curvature. Received none.")
+    found = []
+    for start, end in zip(low.ravel(), high.ravel(), strict=True):
+        search = plan(method_type, float(end), parameters, fixed)
+        values = np.array([start, end]) if spectrum is None else spectrum
+        found.append(search_numerically(search, values, whole=spectrum is None))
+    if low.ndim == 0:
+        return found[0]
+    names = list(plan(method_type, 1.0, parameters, fixed).bounds)
+    batch = {name: np.array([getattr(one, name) for one in found]).reshape(low.shape) for name in names}
+    return method_type(**batch, **dict(fixed or {}))
 
 
 def stability_limit(method: Method, curvature: ArrayLike, *, k: int | None = None) -> Any:

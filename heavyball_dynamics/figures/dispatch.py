@@ -5,30 +5,42 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from heavyball_dynamics.analysis.bias_variances import BiasVariance
 from heavyball_dynamics.analysis.frozen import FrozenModes
+from heavyball_dynamics.analysis.impulse_responses import ImpulseResponse
 from heavyball_dynamics.analysis.loci import RootLocus
 from heavyball_dynamics.analysis.maps import StabilityMap
 from heavyball_dynamics.analysis.modes import Modes
 from heavyball_dynamics.analysis.pole_maps import PoleMap
 from heavyball_dynamics.analysis.stability_regions import StabilityRegion
 from heavyball_dynamics.figures.audit import plot_audit
+from heavyball_dynamics.figures.bias_variance import plot_bias_variance
+from heavyball_dynamics.figures.bifurcation import plot_bifurcation
 from heavyball_dynamics.figures.comparison import plot_comparison
 from heavyball_dynamics.figures.frozen import plot_frozen_modes
+from heavyball_dynamics.figures.impulse_response import plot_impulse_response
 from heavyball_dynamics.figures.loss import plot_loss
 from heavyball_dynamics.figures.mode_portraits import plot_mode_portrait
 from heavyball_dynamics.figures.pole_map import plot_pole_map
 from heavyball_dynamics.figures.portrait import plot_phase_portrait
+from heavyball_dynamics.figures.race import plot_race
 from heavyball_dynamics.figures.root_locus import plot_modes, plot_root_locus
+from heavyball_dynamics.figures.saddle_crossing import plot_saddle_crossing
 from heavyball_dynamics.figures.stability_map import plot_stability_map
 from heavyball_dynamics.figures.stability_region import plot_stability_region
+from heavyball_dynamics.figures.terminal_speed import plot_terminal_velocity
 from heavyball_dynamics.figures.trajectory import plot_contours, plot_trajectory
 from heavyball_dynamics.simulation.trajectory import Trajectory
+from heavyball_dynamics.studies.bifurcations import Bifurcation
 from heavyball_dynamics.studies.comparison import Comparison
 from heavyball_dynamics.studies.contours import Contours
 from heavyball_dynamics.studies.loss_curves import LossCurves
 from heavyball_dynamics.studies.mode_portraits import ModePortrait
 from heavyball_dynamics.studies.portrait import PhasePortrait
+from heavyball_dynamics.studies.races import Race
+from heavyball_dynamics.studies.saddle_crossings import SaddleCrossings
 from heavyball_dynamics.studies.structure_audit import Audit
+from heavyball_dynamics.studies.terminal_speed import TerminalVelocity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,17 +80,23 @@ def plot(result: Any, ax: Axes | None = None, **keywords: Any) -> Axes:  # noqa:
 
 _FIGURES: dict[type[Any], Any] = {
     Audit: plot_audit,
+    BiasVariance: plot_bias_variance,
+    Bifurcation: plot_bifurcation,
     Comparison: plot_comparison,
     Contours: plot_contours,
     FrozenModes: plot_frozen_modes,
+    ImpulseResponse: plot_impulse_response,
     LossCurves: plot_loss,
     ModePortrait: plot_mode_portrait,
     Modes: plot_modes,
     PhasePortrait: plot_phase_portrait,
     PoleMap: plot_pole_map,
+    Race: plot_race,
     RootLocus: plot_root_locus,
+    SaddleCrossings: plot_saddle_crossing,
     StabilityMap: plot_stability_map,
     StabilityRegion: plot_stability_region,
+    TerminalVelocity: plot_terminal_velocity,
     Trajectory: plot_trajectory,
 }
 

@@ -1,0 +1,96 @@
+"""The steps of a method as linear maps of its state, one for all of them or one each, and sums over their powers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from heavyball_dynamics._probe import NotLinearError
+from heavyball_dynamics._protocols import Method
+from heavyball_dynamics._types import BoolArray, FloatArray
+from heavyball_dynamics.analysis.linear import StateMatrices, state_matrices
+
+_ONE = 1e-12  # an eigenvalue this close to the unit circle does not decay
+
+
+class LinearSteps(NamedTuple):
+    """Matrices of step k, and whether they are those of every step."""
+
+    constant: bool
+    at: Callable[[int], StateMatrices]
+
+
+def linear_steps(method: Method) -> LinearSteps:
+    """Return the matrices of a linear rule at any step.
+
+    Raises
+    ------
+    NotLinearError
+        If the rule is not linear.
+    """
+    try:
+        always = state_matrices(method)
+    except NotLinearError:
+        raise
+    except ValueError:
+        state_matrices(method, k=0)  # it varies in time; anything else is complained of again
+        # The same steps may be asked for more than once, by whoever goes through them back and forth.
+        return LinearSteps(constant=False, at=lru_cache(maxsize=None)(lambda k: state_matrices(method, k=k)))
+    return LinearSteps(constant=True, at=lambda _: always)
+
+
+class Transient(NamedTuple):
+    """What a step does to a state apart from carrying it along, and whether that part decays.
+
+    ``matrix`` (*batch, state, state) has the powers of A on everything that does not move with the position.
+    """
+
+    matrix: FloatArray
+    decays: BoolArray
+
+
+def transient(A: FloatArray) -> Transient:
+    """Take the translation out of A: with A r = r, l A = l and l r = 1 return A - r l, which has a zero in its place.
+
+    A rule without weight decay does not know where it is: shifting its position (and what it remembers of positions) by
+    r changes nothing else. That eigenvalue one is no slow mode, and sums over powers of A do not see it.
+    """
+    order = A.shape[-1]
+    increment = A - np.eye(order)
+    shift = np.zeros(A.shape[:-1])
+    shift[..., 0] = 1.0
+    if order > 1:
+        rest = np.linalg.pinv(increment[..., 1:]) @ increment[..., :1]
+        shift[..., 1:] = -rest[..., 0]
+    moved = np.abs(np.einsum("...ij,...j->...i", increment, shift)).max(axis=-1)
+    free = moved <= _ONE * (1.0 + np.abs(increment).max(axis=(-2, -1)))
+    sizes = np.sort(np.abs(np.linalg.eigvals(A)), axis=-1)
+    # Of a free rule the eigenvalue one is left out: the largest of the others must decay.
+    largest = sizes[..., -1]
+    second = sizes[..., -2] if order > 1 else np.zeros_like(largest)
+    decays = np.where(free, (second < 1 - _ONE) & (largest <= 1 + 1e-7), largest < 1 - _ONE)
+    bordered = np.zeros((*A.shape[:-2], order + 1, order + 1))
+    bordered[..., :order, :order] = np.swapaxes(increment, -1, -2)
+    bordered[..., :order, order] = bordered[..., order, :order] = shift
+    usable = free & decays
+    bordered = np.where(usable[..., None, None], bordered, np.eye(order + 1))
+    unit = np.zeros((*A.shape[:-2], order + 1, 1))
+    unit[..., order, 0] = 1.0
+    left = np.linalg.solve(bordered, unit)[..., :order, 0]
+    carried = shift[..., :, None] * left[..., None, :]
+    return Transient(np.where(usable[..., None, None], A - carried, A), decays)
+
+
+def stationary_covariance(M: FloatArray, drive: FloatArray) -> FloatArray:
+    """Return the P with P = MPMᵀ + b bᵀ, for matrices (*batch, state, state) whose eigenvalues are inside the circle.
+
+    ``drive`` is b, (*batch, state).
+    """
+    order = M.shape[-1]
+    squared = np.einsum("...ij,...kl->...ikjl", M, M).reshape(*M.shape[:-2], order**2, order**2)
+    push = (drive[..., :, None] * drive[..., None, :]).reshape(*drive.shape[:-1], order**2, 1)
+    covariance = np.linalg.solve(np.eye(order**2) - squared, push)
+    return np.asarray(covariance.reshape(*drive.shape[:-1], order, order))
