@@ -25,16 +25,17 @@ _HOME = {
         "styblinski_tang",
     ],
     "algorithms": [
-        "AMSGradState", "AdaDelta", "AdaDeltaState", "AdaGrad", "AdaGradState", "Adam", "AdamState", "AdamW",
-        "AggregatedMomentum", "AggregatedState", "AverageState", "BufferState", "CenteredRMSPropState",
-        "ControllerState", "DampenedHeavyBall", "DescentState", "GradientDescent", "GradientFlow", "HeavyBall",
-        "HeavyBallFlow", "HighResolutionFlow", "LookAheadNesterov", "NAdam", "NAdamState", "Nesterov", "NesterovFlow",
-        "OptimizedGradient", "PIDMomentum", "PhaseState", "PositionState", "QuasiHyperbolicMomentum", "RMSProp",
-        "RMSPropState", "RestartState", "RestartedNesterov", "RobustMomentum", "TripleMomentum",
+        "AMSGradState", "AdaDelta", "AdaDeltaFlow", "AdaDeltaState", "AdaGrad", "AdaGradFlow", "AdaGradState", "Adam",
+        "AdamFlow", "AdamState", "AdamW", "AdamWFlow", "AggregatedMomentum", "AggregatedState", "AverageState",
+        "BufferState", "CenteredRMSPropState", "ControllerState", "DampenedHeavyBall", "DescentState",
+        "GradientDescent", "GradientFlow", "HeavyBall", "HeavyBallFlow", "HighResolutionFlow", "LookAheadNesterov",
+        "NAdam", "NAdamState", "Nesterov", "NesterovFlow", "OptimizedGradient", "PIDMomentum", "PhaseState",
+        "PositionState", "QuasiHyperbolicMomentum", "RMSProp", "RMSPropFlow", "RMSPropState", "RestartState",
+        "RestartedNesterov", "RobustMomentum", "SignFlow", "SquareAverageState", "TripleMomentum",
     ],
     "correspondence": [
-        "C2D_SCHEMES", "DIALECTS", "RULES", "SCHEMES", "Physical", "discretize", "from_buffer", "from_dialect",
-        "from_torch", "to_buffer", "to_dialect", "to_physical",
+        "C2D_SCHEMES", "DIALECTS", "FLOW_LIMITS", "RULES", "SCHEMES", "FlowLimit", "Physical", "discretize",
+        "flow_limits_table", "from_buffer", "from_dialect", "from_torch", "to_buffer", "to_dialect", "to_physical",
     ],
     "simulation": ["Status", "Trajectory", "integrate", "iterate"],
     "analysis": [
@@ -45,10 +46,11 @@ _HOME = {
         "stability_limit", "stability_map", "stability_region", "state_matrices", "tune", "worst_rate",
     ],
     "studies": [
-        "Audit", "Bifurcation", "Change", "Comparison", "Contours", "LossCurves", "ModePortrait", "PhasePortrait",
-        "Race", "RateFit", "Report", "SaddleCrossings", "TerminalVelocity", "arrival", "audit", "bifurcation_diagram",
-        "compare", "contours", "direction_coherence", "first_below", "fit_rate", "loss_curves", "mode_portrait",
-        "peak_growth", "phase_portrait", "race", "report", "saddles_crossed", "steps_to_share", "terminal_velocity",
+        "Audit", "Bifurcation", "Change", "Comparison", "Contours", "FlowApproach", "LossCurves", "ModePortrait",
+        "PhasePortrait", "Race", "RateFit", "Report", "SaddleCrossings", "TerminalVelocity", "approach_flow", "arrival",
+        "audit", "bifurcation_diagram", "compare", "contours", "direction_coherence", "first_below", "fit_rate",
+        "loss_curves", "mode_portrait", "peak_growth", "phase_portrait", "race", "report", "saddles_crossed",
+        "steps_to_share", "terminal_velocity",
     ],
 }  # fmt: skip
 _ORIGIN = {name: module for module, names in _HOME.items() for name in names}

@@ -1,7 +1,9 @@
 """What minimises: flows in continuous time, methods in discrete time. None of them knows a loss."""
 
 from heavyball_dynamics.algorithms.adam import Adam, AdamW, NAdam
+from heavyball_dynamics.algorithms.adam_flows import AdamFlow, AdamWFlow, SignFlow
 from heavyball_dynamics.algorithms.adaptive import AdaDelta, AdaGrad, RMSProp
+from heavyball_dynamics.algorithms.adaptive_flows import AdaDeltaFlow, AdaGradFlow, RMSPropFlow, SquareAverageState
 from heavyball_dynamics.algorithms.adaptive_states import (
     AdaDeltaState,
     AdaGradState,
@@ -31,10 +33,11 @@ from heavyball_dynamics.algorithms.states import PhaseState, PositionState
 from heavyball_dynamics.algorithms.triple_momentum import TripleMomentum
 
 __all__ = [
-    "AMSGradState", "AdaDelta", "AdaDeltaState", "AdaGrad", "AdaGradState", "Adam", "AdamState", "AdamW",
-    "AggregatedMomentum", "AggregatedState", "AverageState", "BufferState", "CenteredRMSPropState", "ControllerState",
-    "DampenedHeavyBall", "DescentState", "GradientDescent", "GradientFlow", "HeavyBall", "HeavyBallFlow",
-    "HighResolutionFlow", "LookAheadNesterov", "NAdam", "NAdamState", "Nesterov", "NesterovFlow", "OptimizedGradient",
-    "PIDMomentum", "PhaseState", "PositionState", "QuasiHyperbolicMomentum", "RMSProp", "RMSPropState", "RestartState",
-    "RestartedNesterov", "RobustMomentum", "TripleMomentum",
+    "AMSGradState", "AdaDelta", "AdaDeltaFlow", "AdaDeltaState", "AdaGrad", "AdaGradFlow", "AdaGradState", "Adam",
+    "AdamFlow", "AdamState", "AdamW", "AdamWFlow", "AggregatedMomentum", "AggregatedState", "AverageState",
+    "BufferState", "CenteredRMSPropState", "ControllerState", "DampenedHeavyBall", "DescentState", "GradientDescent",
+    "GradientFlow", "HeavyBall", "HeavyBallFlow", "HighResolutionFlow", "LookAheadNesterov", "NAdam", "NAdamState",
+    "Nesterov", "NesterovFlow", "OptimizedGradient", "PIDMomentum", "PhaseState", "PositionState",
+    "QuasiHyperbolicMomentum", "RMSProp", "RMSPropFlow", "RMSPropState", "RestartState", "RestartedNesterov",
+    "RobustMomentum", "SignFlow", "SquareAverageState", "TripleMomentum",
 ]  # fmt: skip

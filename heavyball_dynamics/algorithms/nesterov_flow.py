@@ -37,7 +37,7 @@ class NesterovFlow(Record):
     Parameters
     ----------
     r : float or array (*batch,)
-        Friction times time, r > 0, without unit. 3 is the least with which the bound holds for every convex loss.
+        Friction times time, r > 0, without unit. The bound is proved for r >= 3.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class NesterovFlow(Record):
     References
     ----------
     Su, Boyd, Candès, "A differential equation for modeling Nesterov's accelerated gradient method: theory and
-    insights", J. Mach. Learn. Res. 17, 2016: eq. (3), theorems 3 and 5, and section 3.2 on the Bessel functions.
+    insights", J. Mach. Learn. Res. 17, 2016: eq. (3) and theorems 3 and 5.
 
     Examples
     --------
