@@ -20,9 +20,9 @@ _HOME = {
     "_schedule": ["AcceleratedMomentum", "GrowingMomentum", "Schedule", "at_step"],
     "objectives": [
         "LANDSCAPES", "GraphColoring", "LeastSquares", "LessardCounterexample", "LinearNetwork", "LogisticRegression",
-        "Minibatch", "MinibatchSample", "Objective", "PathColoring", "Quadratic", "SaddleChain", "TiltedWashboard",
-        "beale", "canyon", "double_well", "from_sympy", "himmelblau", "nesterov_worst", "rosenbrock", "saddle",
-        "styblinski_tang",
+        "Minibatch", "MinibatchSample", "Objective", "PathColoring", "PolygonWell", "Quadratic", "SaddleChain",
+        "TiltedWashboard", "beale", "canyon", "double_well", "from_sympy", "himmelblau", "nesterov_worst", "rosenbrock",
+        "saddle", "styblinski_tang",
     ],
     "algorithms": [
         "AMSGradState", "AdaDelta", "AdaDeltaFlow", "AdaDeltaState", "AdaGrad", "AdaGradFlow", "AdaGradState", "Adam",
@@ -39,18 +39,19 @@ _HOME = {
     ],
     "simulation": ["Status", "Trajectory", "integrate", "iterate"],
     "analysis": [
-        "BiasVariance", "Cycle", "DampingClass", "FrozenModes", "ImpulseResponse", "Modes", "ModifiedEquation",
-        "ModifiedFlow", "PoleMap", "RootLocus", "StabilityMap", "StabilityRegion", "StateMatrices", "analyze_modes",
-        "bias_variance", "characteristic_polynomial", "classify_poles", "closed_loop", "find_cycle", "frozen_modes",
-        "impulse_response", "linearize", "modified_flow", "pole_map", "root_locus", "stability_conditions",
-        "stability_limit", "stability_map", "stability_region", "state_matrices", "tune", "worst_rate",
+        "BiasVariance", "Certificate", "Cycle", "DampingClass", "FrozenModes", "ImpulseResponse", "Modes",
+        "ModifiedEquation", "ModifiedFlow", "PoleMap", "PolygonCycle", "RootLocus", "StabilityMap", "StabilityRegion",
+        "StateMatrices", "analyze_modes", "bias_variance", "certify", "characteristic_polynomial", "classify_poles",
+        "closed_loop", "find_cycle", "frozen_modes", "impulse_response", "linearize", "modified_flow", "pole_map",
+        "polygon_cycle", "root_locus", "stability_conditions", "stability_limit", "stability_map", "stability_region",
+        "state_matrices", "tune", "worst_rate",
     ],
     "studies": [
-        "Audit", "Bifurcation", "Change", "Comparison", "Contours", "FlowApproach", "LossCurves", "ModePortrait",
-        "PhasePortrait", "Race", "RateFit", "Report", "SaddleCrossings", "TerminalVelocity", "approach_flow", "arrival",
-        "audit", "bifurcation_diagram", "compare", "contours", "direction_coherence", "first_below", "fit_rate",
-        "loss_curves", "mode_portrait", "peak_growth", "phase_portrait", "race", "report", "saddles_crossed",
-        "steps_to_share", "terminal_velocity",
+        "Audit", "Bifurcation", "CertifiedMap", "Change", "Comparison", "Contours", "FlowApproach", "LossCurves",
+        "ModePortrait", "PhasePortrait", "Race", "RateFit", "Report", "SaddleCrossings", "TerminalVelocity",
+        "approach_flow", "arrival", "audit", "bifurcation_diagram", "certified_map", "compare", "contours",
+        "direction_coherence", "first_below", "fit_rate", "loss_curves", "mode_portrait", "peak_growth",
+        "phase_portrait", "race", "report", "saddles_crossed", "steps_to_share", "terminal_velocity",
     ],
 }  # fmt: skip
 _ORIGIN = {name: module for module, names in _HOME.items() for name in names}

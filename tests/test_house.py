@@ -23,7 +23,7 @@ FLOORS = [
     ["objectives"], ["algorithms"], ["correspondence"], ["simulation", "analysis"], ["studies"], ["figures"], ["cli"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-LAZY = {"control", "matplotlib", "sympy", "torch"}
+LAZY = {"clarabel", "control", "matplotlib", "sympy", "torch"}
 
 
 class Import(NamedTuple):

@@ -1,6 +1,7 @@
 """What can be known without running: linear systems, modes, loci, tuning, polynomials, modified equations."""
 
 from heavyball_dynamics.analysis.bias_variances import BiasVariance, bias_variance
+from heavyball_dynamics.analysis.certificates import Certificate, certify
 from heavyball_dynamics.analysis.cycles import Cycle, find_cycle
 from heavyball_dynamics.analysis.damping_class import DampingClass
 from heavyball_dynamics.analysis.frozen import FrozenModes, frozen_modes
@@ -12,15 +13,17 @@ from heavyball_dynamics.analysis.modes import Modes, analyze_modes, classify_pol
 from heavyball_dynamics.analysis.modified import modified_flow
 from heavyball_dynamics.analysis.modified_results import ModifiedEquation, ModifiedFlow
 from heavyball_dynamics.analysis.pole_maps import PoleMap, pole_map
+from heavyball_dynamics.analysis.polygon_cycles import PolygonCycle, polygon_cycle
 from heavyball_dynamics.analysis.stability_regions import StabilityRegion, stability_region
 from heavyball_dynamics.analysis.symbolic import characteristic_polynomial, stability_conditions
 from heavyball_dynamics.analysis.tuning import stability_limit, tune
 from heavyball_dynamics.analysis.worst_rates import worst_rate
 
 __all__ = [
-    "BiasVariance", "Cycle", "DampingClass", "FrozenModes", "ImpulseResponse", "Modes", "ModifiedEquation",
-    "ModifiedFlow", "PoleMap", "RootLocus", "StabilityMap", "StabilityRegion", "StateMatrices", "analyze_modes",
-    "bias_variance", "characteristic_polynomial", "classify_poles", "closed_loop", "find_cycle", "frozen_modes",
-    "impulse_response", "linearize", "modified_flow", "pole_map", "root_locus", "stability_conditions",
-    "stability_limit", "stability_map", "stability_region", "state_matrices", "tune", "worst_rate",
+    "BiasVariance", "Certificate", "Cycle", "DampingClass", "FrozenModes", "ImpulseResponse", "Modes",
+    "ModifiedEquation", "ModifiedFlow", "PoleMap", "PolygonCycle", "RootLocus", "StabilityMap", "StabilityRegion",
+    "StateMatrices", "analyze_modes", "bias_variance", "certify", "characteristic_polynomial", "classify_poles",
+    "closed_loop", "find_cycle", "frozen_modes", "impulse_response", "linearize", "modified_flow", "pole_map",
+    "polygon_cycle", "root_locus", "stability_conditions", "stability_limit", "stability_map", "stability_region",
+    "state_matrices", "tune", "worst_rate",
 ]  # fmt: skip

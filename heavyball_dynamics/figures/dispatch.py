@@ -16,6 +16,7 @@ from heavyball_dynamics.analysis.stability_regions import StabilityRegion
 from heavyball_dynamics.figures.audit import plot_audit
 from heavyball_dynamics.figures.bias_variance import plot_bias_variance
 from heavyball_dynamics.figures.bifurcation import plot_bifurcation
+from heavyball_dynamics.figures.certified_map import plot_certified_map
 from heavyball_dynamics.figures.comparison import plot_comparison
 from heavyball_dynamics.figures.frozen import plot_frozen_modes
 from heavyball_dynamics.figures.impulse_response import plot_impulse_response
@@ -32,6 +33,7 @@ from heavyball_dynamics.figures.terminal_speed import plot_terminal_velocity
 from heavyball_dynamics.figures.trajectory import plot_contours, plot_trajectory
 from heavyball_dynamics.simulation.trajectory import Trajectory
 from heavyball_dynamics.studies.bifurcations import Bifurcation
+from heavyball_dynamics.studies.certified_maps import CertifiedMap
 from heavyball_dynamics.studies.comparison import Comparison
 from heavyball_dynamics.studies.contours import Contours
 from heavyball_dynamics.studies.loss_curves import LossCurves
@@ -82,6 +84,7 @@ _FIGURES: dict[type[Any], Any] = {
     Audit: plot_audit,
     BiasVariance: plot_bias_variance,
     Bifurcation: plot_bifurcation,
+    CertifiedMap: plot_certified_map,
     Comparison: plot_comparison,
     Contours: plot_contours,
     FrozenModes: plot_frozen_modes,

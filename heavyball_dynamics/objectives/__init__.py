@@ -18,12 +18,13 @@ from heavyball_dynamics.objectives.landscapes import (
 )
 from heavyball_dynamics.objectives.minibatch import Minibatch, MinibatchSample
 from heavyball_dynamics.objectives.networks import LinearNetwork
+from heavyball_dynamics.objectives.polygon_well import PolygonWell
 from heavyball_dynamics.objectives.quadratic import Quadratic
 from heavyball_dynamics.objectives.symbolic import SymbolicObjective, from_sympy
 
 __all__ = [
     "LANDSCAPES", "Eigenmodes", "GraphColoring", "LeastSquares", "LessardCounterexample", "LinearNetwork",
-    "LogisticRegression", "Minibatch", "MinibatchSample", "Objective", "ObjectiveBase", "PathColoring", "Quadratic",
-    "SaddleChain", "SymbolicObjective", "TiltedWashboard", "beale", "canyon", "double_well", "from_sympy", "himmelblau",
-    "nesterov_worst", "rosenbrock", "saddle", "styblinski_tang",
+    "LogisticRegression", "Minibatch", "MinibatchSample", "Objective", "ObjectiveBase", "PathColoring", "PolygonWell",
+    "Quadratic", "SaddleChain", "SymbolicObjective", "TiltedWashboard", "beale", "canyon", "double_well", "from_sympy",
+    "himmelblau", "nesterov_worst", "rosenbrock", "saddle", "styblinski_tang",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Questions that take simulation and analysis together: reports, loss curves, phase portraits."""
 
 from heavyball_dynamics.studies.bifurcations import Bifurcation, Change, bifurcation_diagram
+from heavyball_dynamics.studies.certified_maps import CertifiedMap, certified_map
 from heavyball_dynamics.studies.comparison import Comparison
 from heavyball_dynamics.studies.contours import Contours, contours
 from heavyball_dynamics.studies.flow_limits import FlowApproach, approach_flow
@@ -18,9 +19,9 @@ from heavyball_dynamics.studies.structure_audit import Audit, audit
 from heavyball_dynamics.studies.terminal_speed import TerminalVelocity, steps_to_share, terminal_velocity
 
 __all__ = [
-    "Audit", "Bifurcation", "Change", "Comparison", "Contours", "FlowApproach", "LossCurves", "ModePortrait",
-    "PhasePortrait", "Race", "RateFit", "Report", "SaddleCrossings", "TerminalVelocity", "approach_flow", "arrival",
-    "audit", "bifurcation_diagram", "compare", "contours", "direction_coherence", "first_below", "fit_rate",
-    "loss_curves", "mode_portrait", "peak_growth", "phase_portrait", "race", "report", "saddles_crossed",
-    "steps_to_share", "terminal_velocity",
+    "Audit", "Bifurcation", "CertifiedMap", "Change", "Comparison", "Contours", "FlowApproach", "LossCurves",
+    "ModePortrait", "PhasePortrait", "Race", "RateFit", "Report", "SaddleCrossings", "TerminalVelocity",
+    "approach_flow", "arrival", "audit", "bifurcation_diagram", "certified_map", "compare", "contours",
+    "direction_coherence", "first_below", "fit_rate", "loss_curves", "mode_portrait", "peak_growth", "phase_portrait",
+    "race", "report", "saddles_crossed", "steps_to_share", "terminal_velocity",
 ]  # fmt: skip
