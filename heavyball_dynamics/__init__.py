@@ -27,11 +27,12 @@ _HOME = {
     "algorithms": [
         "AMSGradState", "AdaDelta", "AdaDeltaFlow", "AdaDeltaState", "AdaGrad", "AdaGradFlow", "AdaGradState", "Adam",
         "AdamFlow", "AdamState", "AdamW", "AdamWFlow", "AggregatedMomentum", "AggregatedState", "AverageState",
-        "BufferState", "CenteredRMSPropState", "ControllerState", "DampenedHeavyBall", "DescentState",
+        "BufferState", "CenteredRMSPropState", "ControllerState", "DampenedHeavyBall", "DescentState", "FrictionMethod",
         "GradientDescent", "GradientFlow", "HeavyBall", "HeavyBallFlow", "HighResolutionFlow", "LookAheadNesterov",
         "NAdam", "NAdamState", "Nesterov", "NesterovFlow", "OptimizedGradient", "PIDMomentum", "PhaseState",
-        "PositionState", "QuasiHyperbolicMomentum", "RMSProp", "RMSPropFlow", "RMSPropState", "RestartState",
-        "RestartedNesterov", "RobustMomentum", "SignFlow", "SquareAverageState", "TripleMomentum",
+        "PositionState", "PowerFriction", "QuasiHyperbolicMomentum", "RMSProp", "RMSPropFlow", "RMSPropState",
+        "RestartState", "RestartedFlowState", "RestartedNesterov", "RestartedNesterovFlow", "RobustMomentum",
+        "SignFlow", "SquareAverageState", "TripleMomentum",
     ],
     "correspondence": [
         "C2D_SCHEMES", "DIALECTS", "FLOW_LIMITS", "RULES", "SCHEMES", "FlowLimit", "Physical", "discretize",

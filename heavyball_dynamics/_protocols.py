@@ -47,7 +47,10 @@ class Method(Protocol):
 
 @runtime_checkable
 class Flow(Protocol):
-    """A system of ordinary differential equations, written as if for one scalar position."""
+    """A system of ordinary differential equations, written as if for one scalar position.
+
+    A flow that sticks, jumps or starts anew also offers ``phase``: see the notes of `integrate`.
+    """
 
     def init(self, position: Any, velocity: Any, objective: ObjectiveLike) -> State:
         """State at the start. ``velocity`` is dx/dt."""

@@ -7,6 +7,7 @@ and, where one is known, the likely remedy.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ def require_numbers(algorithm: object) -> None:
                 f"`{name}` must be a number to be run. Received the symbol {value} in {algorithm!r}. Put a number in "
                 "its place, for example with dataclasses.replace."
             )
-        if hasattr(value, "init") and hasattr(value, "__dict__"):
+        # The records inside: rules, friction laws; a loss may hold symbols.
+        if is_dataclass(value) and not isinstance(value, type) and not hasattr(value, "gradient"):
             require_numbers(value)
 
 

@@ -16,6 +16,8 @@ from heavyball_dynamics.algorithms.adaptive_states import (
 from heavyball_dynamics.algorithms.aggregated import AggregatedMomentum, AggregatedState
 from heavyball_dynamics.algorithms.dampened import DampenedHeavyBall
 from heavyball_dynamics.algorithms.flows import GradientFlow, HeavyBallFlow
+from heavyball_dynamics.algorithms.friction import PowerFriction
+from heavyball_dynamics.algorithms.friction_method import FrictionMethod
 from heavyball_dynamics.algorithms.high_resolution import HighResolutionFlow
 from heavyball_dynamics.algorithms.look_ahead import BufferState, LookAheadNesterov
 from heavyball_dynamics.algorithms.methods import GradientDescent, HeavyBall, Nesterov
@@ -27,6 +29,7 @@ from heavyball_dynamics.algorithms.quasi_hyperbolic import (
     PIDMomentum,
     QuasiHyperbolicMomentum,
 )
+from heavyball_dynamics.algorithms.restarted_flow import RestartedFlowState, RestartedNesterovFlow
 from heavyball_dynamics.algorithms.restarts import RestartedNesterov, RestartState
 from heavyball_dynamics.algorithms.robust_momentum import RobustMomentum
 from heavyball_dynamics.algorithms.states import PhaseState, PositionState
@@ -35,9 +38,10 @@ from heavyball_dynamics.algorithms.triple_momentum import TripleMomentum
 __all__ = [
     "AMSGradState", "AdaDelta", "AdaDeltaFlow", "AdaDeltaState", "AdaGrad", "AdaGradFlow", "AdaGradState", "Adam",
     "AdamFlow", "AdamState", "AdamW", "AdamWFlow", "AggregatedMomentum", "AggregatedState", "AverageState",
-    "BufferState", "CenteredRMSPropState", "ControllerState", "DampenedHeavyBall", "DescentState", "GradientDescent",
-    "GradientFlow", "HeavyBall", "HeavyBallFlow", "HighResolutionFlow", "LookAheadNesterov", "NAdam", "NAdamState",
-    "Nesterov", "NesterovFlow", "OptimizedGradient", "PIDMomentum", "PhaseState", "PositionState",
-    "QuasiHyperbolicMomentum", "RMSProp", "RMSPropFlow", "RMSPropState", "RestartState", "RestartedNesterov",
-    "RobustMomentum", "SignFlow", "SquareAverageState", "TripleMomentum",
+    "BufferState", "CenteredRMSPropState", "ControllerState", "DampenedHeavyBall", "DescentState", "FrictionMethod",
+    "GradientDescent", "GradientFlow", "HeavyBall", "HeavyBallFlow", "HighResolutionFlow", "LookAheadNesterov", "NAdam",
+    "NAdamState", "Nesterov", "NesterovFlow", "OptimizedGradient", "PIDMomentum", "PhaseState", "PositionState",
+    "PowerFriction", "QuasiHyperbolicMomentum", "RMSProp", "RMSPropFlow", "RMSPropState", "RestartState",
+    "RestartedFlowState", "RestartedNesterov", "RestartedNesterovFlow", "RobustMomentum", "SignFlow",
+    "SquareAverageState", "TripleMomentum",
 ]  # fmt: skip

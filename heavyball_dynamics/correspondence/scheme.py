@@ -155,12 +155,17 @@ def half_a_step_limit(flow: Any, lowest: float = -2.0) -> Hyperparameter:
 
 
 def require_oscillator(scheme: str, flow: Any) -> None:
-    """Raise TypeError unless the flow has mass and damping."""
+    """Raise TypeError unless the flow has mass and damping, and no further friction."""
     require_instance(flow)
     if not isinstance(flow, HeavyBallFlow):
         raise TypeError(
             f"`flow` must be a HeavyBallFlow, with mass and damping, for the scheme {scheme}. Received {flow!r}. "
             "explicit_euler and runge_kutta4 take every flow."
+        )
+    if flow.friction is not None:
+        raise TypeError(
+            f"`friction` must be None for the scheme {scheme}, which knows damping alone. Received {flow.friction!r}. "
+            "explicit_euler and runge_kutta4 take every flow; hb.FrictionMethod is the heavy ball with friction."
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -34,7 +34,7 @@ class Options:
 
 
 @dataclass
-class _Progress:
+class Progress:
     """Results of one chunk, filled as the run goes on."""
 
     states: FloatArray  # (time, leaf, trajectory, dim)
@@ -42,6 +42,7 @@ class _Progress:
     status: IntArray
     stop_time: FloatArray
     evaluations: int = 0
+    left: float | None = None  # when the phase ended, for which the call was told to look
 
     def end(self, who: IntArray, status: Status, t: float, times: FloatArray, last: FloatArray) -> None:
         """Freeze trajectories: the last value after a stop, NaN after a divergence."""
@@ -57,14 +58,26 @@ class _Progress:
         self.last[:, who] = blocks + (times[-1] - t) * rates
 
 
+class Ending(Protocol):
+    """The end of a phase of a flow that goes in phases."""
+
+    def event(self, t: float, vector: FloatArray) -> float:
+        """Return a number that falls to zero where the phase ends."""
+
+    def inside(self, curve: Any, begin: float, end: float) -> float | None:
+        """Return a time inside a step just after the end of the phase, or None."""
+
+
 class _Watch:
     """Event functions of one call, and the last accepted point, which solve_ivp keeps to itself.
 
     solve_ivp calls every event function once after each accepted step, in order.
     """
 
-    def __init__(self, stack: Stack, bounds: Bounds | None, t: float, vector: FloatArray) -> None:
-        self._stack, self._bounds = stack, bounds
+    def __init__(
+        self, stack: Stack, bounds: Bounds | None, ending: Ending | None, t: float, vector: FloatArray
+    ) -> None:
+        self._stack, self._bounds, self._ending = stack, bounds, ending
         self.accepted = (t, vector.copy())
         self.step = 0.0
 
@@ -84,11 +97,23 @@ class _Watch:
         assert self._bounds is not None  # noqa: S101
         return self._bounds.margins(self._stack.blocks(vector)[0])
 
+    def first_dip(self, curve: Any, start: float, end: float) -> float | None:
+        """Return the first time inside a step at which something ends that the ends of the step do not show."""
+        found = [
+            None if self._bounds is None else self._bounds.first_dip(curve, start, end),
+            None if self._ending is None else self._ending.inside(curve, start, end),
+        ]
+        return min((time for time in found if time is not None), default=None)
+
     def options(self) -> dict[str, Any]:
         """Return the event functions, terminal, and the look inside steps, as solve_ivp and our solvers want them."""
-        if self._bounds is None:
-            return {"events": [_terminal(self.blowup)]}
-        return {"events": [_terminal(self.blowup), _terminal(self.stop)], "first_dip": self._bounds.first_dip}
+        events = [_terminal(self.blowup)]
+        if self._bounds is None and self._ending is None:
+            return {"events": events}
+        events.append(_terminal(self.stop))
+        if self._ending is not None:
+            events.append(_terminal(self._ending.event))
+        return {"events": events, "first_dip": self.first_dip}
 
 
 def _terminal(function: Any) -> Any:
@@ -99,10 +124,15 @@ def _terminal(function: Any) -> Any:
     return event
 
 
-def solve(stack: Stack, start: FloatArray, times: FloatArray, options: Options) -> _Progress:
-    """Integrate a chunk of trajectories from `start` (leaf, trajectory, dim) over `times`."""
+def solve(
+    stack: Stack, start: FloatArray, times: FloatArray, options: Options, ending: Ending | None = None
+) -> Progress:
+    """Integrate a chunk of trajectories from `start` (leaf, trajectory, dim) over `times`.
+
+    With an `ending`, of a single trajectory, up to there: ``.left`` says when.
+    """
     number, end = stack.size, float(times[-1])
-    progress = _Progress(
+    progress = Progress(
         np.full((len(times), *start.shape), np.nan), start.copy(), np.full(number, int(Status.COMPLETED)),
         np.full(number, np.nan),
     )  # fmt: skip
@@ -125,7 +155,7 @@ def solve(stack: Stack, start: FloatArray, times: FloatArray, options: Options) 
             progress.finish(alive, t, times, blocks, rates)
             break
         bounds = Bounds(part, options.stop_when) if options.stop_when else None
-        watch = _Watch(part, bounds, t, part.vector(blocks))
+        watch = _Watch(part, bounds, ending, t, part.vector(blocks))
         result = _call(part, blocks, t, times, options, watch, step)
         progress.evaluations += result.nfev
         reached = part.blocks(result.y.T) if len(result.t) else np.empty((0, *blocks.shape))
@@ -133,6 +163,10 @@ def solve(stack: Stack, start: FloatArray, times: FloatArray, options: Options) 
         progress.states[rows[:, None], :, alive[None, :]] = np.moveaxis(reached, 2, 1)
         if result.status == 0:
             progress.last[:, alive] = reached[-1]
+            break
+        if ending is not None and result.status == 1 and len(result.t_events[2]):
+            progress.left = float(result.t_events[2][0])
+            progress.last = part.blocks(result.y_events[2][0]).copy()
             break
         t, vector, who, status = _ending(part, watch, result, end)
         blocks = part.blocks(vector)

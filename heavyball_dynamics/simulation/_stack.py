@@ -115,7 +115,8 @@ class Stack:
         if not getattr(self.objective, "exact_hessian", hasattr(self.objective, "hessian")):
             return False
         try:
-            probe(self.flow, t)
+            for moment in (t, t + 1.0):  # a flow may look linear where it starts and be none later
+                probe(self.flow, moment)
         except NotLinearError:
             return False
         return True

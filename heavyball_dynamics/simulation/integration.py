@@ -12,7 +12,8 @@ from heavyball_dynamics._protocols import Flow, ObjectiveLike, require_flow, req
 from heavyball_dynamics._types import ArrayLike, FloatArray, State
 from heavyball_dynamics._validation import one_number, one_of, real_array, require
 from heavyball_dynamics.algorithms.states import PhaseState
-from heavyball_dynamics.simulation._solve import Options, solve
+from heavyball_dynamics.simulation._hybrid import is_hybrid, solve_each
+from heavyball_dynamics.simulation._solve import Options, Progress, solve
 from heavyball_dynamics.simulation._solvers import SOLVERS
 from heavyball_dynamics.simulation._stack import Stack
 from heavyball_dynamics.simulation._start import starting_state
@@ -73,9 +74,22 @@ def integrate(
     TypeError
         If the flow or the objective is none.
 
+    Notes
+    -----
+    A flow that jumps (stick and slip, restarts) goes in phases, and is run one trajectory at a time, of shape (1, dim).
+    It offers ``phase(t, state, objective, resolution) -> (smooth, state)``: the smooth flow that holds from here to the
+    next event, or None where the state rests for ever, and the state to go on from. The smooth flow, which may be the
+    flow itself, offers besides ``vector_field`` also ``margin(t, state, objective) -> (..., 1)``, positive during the
+    phase (at its start zero will do) and falling through zero at its end, also of states (n, 1, dim) at times
+    (n, 1, 1), and ``jump(t, state, objective) -> state`` there. Then ``phase`` is asked again. `resolution` is `atol`:
+    what is smaller counts as nothing, while the solver works to a hundredth of it. An attribute ``is_hybrid`` may say
+    that phases are not needed after all. A step is searched for the end of its phase in 32 parts. Events without any
+    time between them end as a divergence.
+
     References
     ----------
-    Hairer, Nørsett, Wanner, "Solving Ordinary Differential Equations I", section II.10 (DOP853).
+    Hairer, Nørsett, Wanner, "Solving Ordinary Differential Equations I", section II.10 (DOP853), and section II.6 on
+    events.
 
     Examples
     --------
@@ -135,10 +149,10 @@ def _run(
 ) -> Trajectory:
     number, dim = int(np.prod(batch)), objective.dim
     start = np.stack([leaf.reshape(number, dim) for leaf in leaves(state)])
-    chunk = max(1, min(_CHUNK, int((options.rtol / _FLOOR) ** 2)))
-    parts = [np.arange(i, min(i + chunk, number)) for i in range(0, max(number, 1), chunk)]
-    stacks = [Stack(take(flow, batch, part), objective, state, len(part), options.method) for part in parts]
-    done = [solve(stack, start[:, part], times, options) for stack, part in zip(stacks, parts, strict=True)]
+    if is_hybrid(flow):
+        done = [solve_each(flow, objective, state, batch, start, times, options)]
+    else:
+        done = _solve_chunks(flow, objective, state, batch, start, times, options)
     # (time, leaf, trajectory, dim) to (leaf, *batch, time, dim): the one transposition.
     states = np.concatenate([progress.states for progress in done], axis=2)
     states = np.moveaxis(states, 0, 2).reshape(len(start), *batch, len(times), dim)
@@ -151,6 +165,17 @@ def _run(
         state=rebuild(state, [leaf.reshape(*batch, dim) for leaf in last]),
         evaluations=sum(progress.evaluations for progress in done),
     )
+
+
+def _solve_chunks(
+    flow: Flow, objective: ObjectiveLike, state: State, batch: tuple[int, ...], start: FloatArray, times: FloatArray,
+    options: Options,
+) -> list[Progress]:
+    number = start.shape[1]
+    chunk = max(1, min(_CHUNK, int((options.rtol / _FLOOR) ** 2)))
+    parts = [np.arange(i, min(i + chunk, number)) for i in range(0, max(number, 1), chunk)]
+    stacks = [Stack(take(flow, batch, part), objective, state, len(part), options.method) for part in parts]
+    return [solve(stack, start[:, part], times, options) for stack, part in zip(stacks, parts, strict=True)]
 
 
 def _observe(flow: Flow, objective: ObjectiveLike, states: State, times: FloatArray) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.differentiate import jacobian
@@ -63,6 +63,20 @@ def find_equilibria(plane: Plane, limits: FloatArray, axes: list[FloatArray], fi
     matrices = _jacobians(plane, points, half)
     keep = _thin_lines(points, matrices, limits.mean(axis=1))
     return _classify(plane, points[keep], matrices[keep], line=len(keep) < len(points))
+
+
+def find_resting_places(plane: Plane, limits: FloatArray, axes: list[FloatArray]) -> Equilibria:
+    """Return the equilibria of a flow under friction of a power below 1, from the same flow without friction.
+
+    Both rest where the loss is stationary, and only there if the power is above 0; dry friction holds a body wherever
+    the gradient is no larger than its coefficient, so that a point stands for the interval around it. Their
+    eigenvalues are those without friction: with it the field has no linearization.
+    """
+    free = replace(plane, flow=replace(plane.flow, friction=None))  # type: ignore[type-var]
+    found = find_equilibria(free, limits, axes, free.field(np.stack(np.meshgrid(*axes), axis=-1)))
+    dry = plane.flow.friction.power == 0  # type: ignore[attr-defined]
+    marginal = np.full_like(found.damping, int(DampingClass.MARGINAL))
+    return replace(found, damping=marginal, kind=("sticking" if dry else "creeping",) * len(found.kind))
 
 
 def _polish(plane: Plane, guess: FloatArray, half: FloatArray) -> FloatArray | None:

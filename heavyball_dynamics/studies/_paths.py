@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from heavyball_dynamics._batching import leaves, rebuild
 from heavyball_dynamics._protocols import ObjectiveLike
 from heavyball_dynamics._types import FloatArray
 from heavyball_dynamics.algorithms.states import PositionState
 from heavyball_dynamics.simulation.integration import integrate
+from heavyball_dynamics.studies._plane import Plane
 
 Field = Callable[[FloatArray], FloatArray]
 
@@ -84,9 +86,27 @@ def orbits(field: Field, limits: FloatArray, starts: FloatArray, times: FloatArr
     """
     flow = _Slowed(field, limits)
     run = integrate(flow, _Sheet(), starts, times=times, method="LSODA", rtol=rtol, atol=rtol * _smallest(limits))
-    distance = flow.distance(run.position)
+    return _inside(flow, run.position)
+
+
+def orbits_in_phases(
+    plane: Plane, limits: FloatArray, starts: FloatArray, times: FloatArray, rtol: float
+) -> FloatArray:
+    """Return the same of a flow that `integrate` runs by events: its field jumps where a body may come to rest."""
+    parts = np.split(starts, len(leaves(plane.template)), axis=-1)
+    run = integrate(
+        plane.flow, plane.objective, rebuild(plane.template, parts), times=times, method="LSODA", rtol=rtol,
+        atol=rtol * _smallest(limits),
+    )  # fmt: skip
+    points = run.position if len(parts) == 1 else np.concatenate([run.position, run.velocity], axis=-1)
+    return _inside(_Slowed(plane.field, limits), points)
+
+
+def _inside(flow: _Slowed, points: FloatArray) -> FloatArray:
+    """Return orbits with NaN outside the window, and for good once they have gone far from it."""
+    distance = flow.distance(points)
     gone = np.logical_or.accumulate(~(distance <= _NEAR), axis=-1)
-    return np.where((gone | ~(distance <= 1 + 1e-12))[..., None], np.nan, run.position)
+    return np.where((gone | ~(distance <= 1 + 1e-12))[..., None], np.nan, points)
 
 
 def branches(

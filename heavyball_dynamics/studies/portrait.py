@@ -10,9 +10,11 @@ from heavyball_dynamics._drawing import Drawable
 from heavyball_dynamics._protocols import Flow, ObjectiveLike
 from heavyball_dynamics._types import ArrayLike, ComplexArray, FloatArray, IntArray
 from heavyball_dynamics._validation import count, points, real_array, require
+from heavyball_dynamics.algorithms.flows import HeavyBallFlow
 from heavyball_dynamics.analysis.damping_class import DampingClass
-from heavyball_dynamics.studies._equilibria import Equilibria, find_equilibria
-from heavyball_dynamics.studies._paths import branches, orbits
+from heavyball_dynamics.simulation._hybrid import is_hybrid
+from heavyball_dynamics.studies._equilibria import Equilibria, find_equilibria, find_resting_places
+from heavyball_dynamics.studies._paths import branches, orbits, orbits_in_phases
 from heavyball_dynamics.studies._plane import Plane
 
 _FINE = 6  # cells of the fine grid in one of the coarse one
@@ -53,7 +55,8 @@ class PhasePortrait(Drawable):
     kind : tuple of str
         "stable node", "stable focus", "critical node", "centre", "saddle", "unstable node", "unstable focus",
         "degenerate" (an eigenvalue is zero) or "non-isolated" (one point of a line of equilibria). A centre is one of
-        the linearization.
+        the linearization. Under friction of a power below 1, where there is none: "creeping" or, for dry friction,
+        "sticking", one point of an interval of rest; their eigenvalues are those without that friction.
     stable_separatrices, unstable_separatrices : array (branch, point, 2)
         Both branches of the stable and of the unstable manifold of each saddle, from the saddle outwards, NaN outside
         the window. The stable ones divide the basins.
@@ -158,10 +161,19 @@ def phase_portrait(
     fine_x, fine_y = (np.linspace(low, high, _FINE * (number - 1) + 2) for low, high in frame)
     with np.errstate(all="ignore"):
         field, fine = (plane.field(np.stack(np.meshgrid(*axes), axis=-1)) for axes in ((x, y), (fine_x, fine_y)))
-        found = find_equilibria(plane, frame, [fine_x, fine_y], fine)
+        # A user's own flow may go in phases too; what is known of its equilibria is the field.
+        rubbing = isinstance(flow, HeavyBallFlow) and flow.is_hybrid
+        found = (
+            find_resting_places(plane, frame, [fine_x, fine_y]) if rubbing
+            else find_equilibria(plane, frame, [fine_x, fine_y], fine)
+        )  # fmt: skip
         times = _times(found, field, frame, duration)
         begun = _starts(plane, frame, found) if starts is None else np.atleast_2d(points("starts", starts, 2))
-        paths = orbits(plane.field, frame, begun.reshape(-1, 2), times, float(tolerance))
+        begun = begun.reshape(-1, 2)
+        paths = (
+            orbits_in_phases(plane, frame, begun, times, float(tolerance)) if is_hybrid(flow)
+            else orbits(plane.field, frame, begun, times, float(tolerance))
+        )  # fmt: skip
         fine_tolerance = 1e-3 * float(tolerance)
         stable, unstable = (_separatrices(plane, frame, found, stable=s, rtol=fine_tolerance) for s in (True, False))
     return PhasePortrait(
