@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,6 @@ MOMENTA = np.array([0.0, 0.9])[:, None]  # against a batch of runs
 EFFECTIVE_LR = 0.16
 COLOURS = ("#e76300", "#3f90da")
 BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncols": 2, "frameon": False, "fontsize": 7.5}
-
-
-@dataclass(frozen=True)
-class Independent:
-    """The same minibatches, but the first of an epoch at every step: what came before says nothing about them."""
-
-    noisy: Any
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.noisy, name)
-
-    def at(self, k: int) -> Any:
-        """Return the objective of step k."""
-        return self.noisy.at(k * self.noisy.steps_per_epoch)
 
 
 def longley() -> hb.LeastSquares:
@@ -83,7 +68,7 @@ def draw_floors(ax: Axes, loss: hb.LeastSquares, noisy: Any) -> None:
     effective = EFFECTIVE_LR / 2.0 ** np.arange(6)
     method = hb.HeavyBall((effective * (1 - MOMENTA))[..., None], MOMENTA[..., None])
     start = np.broadcast_to(loss.minimizer, (SEEDS // 4, loss.dim))
-    kinds = {"reshuffled every epoch": (noisy, "o-"), "independent": (Independent(noisy), "s:")}
+    kinds = {"reshuffled every epoch": (noisy, "o-"), "independent": (hb.IndependentMinibatch(noisy), "s:")}
     for kind, (objective, style) in kinds.items():
         run = hb.iterate(method, objective, start, 1200)
         floor = np.mean(run.value[..., 600:] - loss.value(loss.minimizer), axis=(-2, -1))

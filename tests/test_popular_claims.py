@@ -300,8 +300,10 @@ FAMILY = {
 }  # fmt: skip
 # What a newer method needs besides lr, momentum or their defaults is said here.
 OTHERS = {
+    "Delayed": lambda kind: kind(hb.HeavyBall(0.3, 0.9), 0),
     "FrictionMethod": lambda kind: kind(0.3, 0.9, hb.PowerFriction(0.1, 2.0)),
-    "LookAheadNesterov": lambda kind: kind(0.2, 0.9), "RestartedNesterov": lambda kind: kind(0.2),
+    "LangevinBAOAB": lambda kind: kind(1.0, 0.5, 0.3), "LookAheadNesterov": lambda kind: kind(0.2, 0.9),
+    "RestartedNesterov": lambda kind: kind(0.2),
 }
 VARIANTS = {
     "Adam, amsgrad": hb.Adam(0.1, amsgrad=True), "AdamW, amsgrad": hb.AdamW(0.1, amsgrad=True),

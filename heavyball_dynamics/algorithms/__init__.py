@@ -19,6 +19,7 @@ from heavyball_dynamics.algorithms.flows import GradientFlow, HeavyBallFlow
 from heavyball_dynamics.algorithms.friction import PowerFriction
 from heavyball_dynamics.algorithms.friction_method import FrictionMethod
 from heavyball_dynamics.algorithms.high_resolution import HighResolutionFlow
+from heavyball_dynamics.algorithms.langevin import LangevinBAOAB, LangevinFlow
 from heavyball_dynamics.algorithms.look_ahead import BufferState, LookAheadNesterov
 from heavyball_dynamics.algorithms.methods import GradientDescent, HeavyBall, Nesterov
 from heavyball_dynamics.algorithms.nesterov_flow import NesterovFlow
@@ -39,9 +40,9 @@ __all__ = [
     "AMSGradState", "AdaDelta", "AdaDeltaFlow", "AdaDeltaState", "AdaGrad", "AdaGradFlow", "AdaGradState", "Adam",
     "AdamFlow", "AdamState", "AdamW", "AdamWFlow", "AggregatedMomentum", "AggregatedState", "AverageState",
     "BufferState", "CenteredRMSPropState", "ControllerState", "DampenedHeavyBall", "DescentState", "FrictionMethod",
-    "GradientDescent", "GradientFlow", "HeavyBall", "HeavyBallFlow", "HighResolutionFlow", "LookAheadNesterov", "NAdam",
-    "NAdamState", "Nesterov", "NesterovFlow", "OptimizedGradient", "PIDMomentum", "PhaseState", "PositionState",
-    "PowerFriction", "QuasiHyperbolicMomentum", "RMSProp", "RMSPropFlow", "RMSPropState", "RestartState",
-    "RestartedFlowState", "RestartedNesterov", "RestartedNesterovFlow", "RobustMomentum", "SignFlow",
-    "SquareAverageState", "TripleMomentum",
+    "GradientDescent", "GradientFlow", "HeavyBall", "HeavyBallFlow", "HighResolutionFlow", "LangevinBAOAB",
+    "LangevinFlow", "LookAheadNesterov", "NAdam", "NAdamState", "Nesterov", "NesterovFlow", "OptimizedGradient",
+    "PIDMomentum", "PhaseState", "PositionState", "PowerFriction", "QuasiHyperbolicMomentum", "RMSProp", "RMSPropFlow",
+    "RMSPropState", "RestartState", "RestartedFlowState", "RestartedNesterov", "RestartedNesterovFlow",
+    "RobustMomentum", "SignFlow", "SquareAverageState", "TripleMomentum",
 ]  # fmt: skip

@@ -82,15 +82,3 @@ def transient(A: FloatArray) -> Transient:
     left = np.linalg.solve(bordered, unit)[..., :order, 0]
     carried = shift[..., :, None] * left[..., None, :]
     return Transient(np.where(usable[..., None, None], A - carried, A), decays)
-
-
-def stationary_covariance(M: FloatArray, drive: FloatArray) -> FloatArray:
-    """Return the P with P = MPMᵀ + b bᵀ, for matrices (*batch, state, state) whose eigenvalues are inside the circle.
-
-    ``drive`` is b, (*batch, state).
-    """
-    order = M.shape[-1]
-    squared = np.einsum("...ij,...kl->...ikjl", M, M).reshape(*M.shape[:-2], order**2, order**2)
-    push = (drive[..., :, None] * drive[..., None, :]).reshape(*drive.shape[:-1], order**2, 1)
-    covariance = np.linalg.solve(np.eye(order**2) - squared, push)
-    return np.asarray(covariance.reshape(*drive.shape[:-1], order, order))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from heavyball_dynamics._batching import append_axes, batch_shape, leaves
+from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._drawing import Drawable
+from heavyball_dynamics._noisy_springs import spring_start
 from heavyball_dynamics._protocols import Method, require_method
 from heavyball_dynamics._schedule import at_step
-from heavyball_dynamics._springs import Springs
 from heavyball_dynamics._types import ArrayLike, FloatArray
 from heavyball_dynamics._validation import count, real_array, require
-from heavyball_dynamics.analysis._linear_steps import linear_steps, stationary_covariance
-from heavyball_dynamics.analysis.linear import StateMatrices, curvatures, require_broadcast
+from heavyball_dynamics.analysis._noisy_loops import noisy_steps, stationary_modes
+from heavyball_dynamics.analysis.linear import curvatures, require_broadcast
 
 
 @dataclass(frozen=True)
@@ -75,18 +74,6 @@ class BiasVariance(Drawable):
         return self.summary()
 
 
-class _NoisySpring(Springs):
-    """A spring whose gradient is off by a given error."""
-
-    def __init__(self, curvature: FloatArray, error: float) -> None:
-        super().__init__(curvature)
-        self._error = error
-
-    def gradient(self, position: Any) -> Any:
-        """Return λx and the error."""
-        return super().gradient(position) + self._error
-
-
 def bias_variance(
     method: Method, curvature: ArrayLike, steps: int, *, position: ArrayLike = 1.0, velocity: ArrayLike = 0.0,
     noise: ArrayLike = 1.0,
@@ -110,7 +97,7 @@ def bias_variance(
     position, velocity : float or array, broadcast against (*batch, mode)
         The start, without noise; the velocity is the displacement V_0 (of a discretized flow its dx/dt).
     noise : float or array, broadcast against (*batch, mode)
-        Standard deviation σ >= 0 of the gradient.
+        Variance σ² >= 0 of the gradient.
 
     Returns
     -------
@@ -140,23 +127,28 @@ def bias_variance(
     """
     require_method("method", method)
     number = count("steps", steps, 0)
-    modes, sigma, start, push = _broadcast(method, curvature, noise, position, velocity)
-    linear = linear_steps(method)
-    state, error = _start(method, modes, start, push)
+    modes, level, start, push = _broadcast(method, curvature, noise, position, velocity)
+    loops = noisy_steps(method, modes)
+    state, error = spring_start(at_step(method, 0), modes, start, push)
     # The first step sees the sample that the start was prepared with.
-    covariance = sigma[..., None, None] ** 2 * error[..., :, None] * error[..., None, :]
+    covariance = level[..., None, None] * error[..., :, None] * error[..., None, :]
     mean, variance = [state[..., 0]], [covariance[..., 0, 0]]
     for k in range(number):
-        M, drive = _closed(linear.at(k), modes)
+        loop = loops.at(k)
+        M, drive = loop.matrix, loop.drive
         state = np.einsum("...ij,...j->...i", M, state)
         if k == 0:
             drive = drive + np.einsum("...ij,...j->...i", M, error)
             covariance = np.zeros_like(covariance)
-        pushed = sigma[..., None, None] ** 2 * drive[..., :, None] * drive[..., None, :]
+        pushed = level[..., None, None] * drive[..., :, None] * drive[..., None, :]
         covariance = M @ covariance @ np.swapaxes(M, -1, -2) + pushed
         mean.append(state[..., 0])
         variance.append(covariance[..., 0, 0])
-    stationary = _stationary(linear.at(0), modes, sigma) if linear.constant else np.full(state.shape[:-1], np.nan)
+    stationary = np.full(state.shape[:-1], np.nan)
+    if loops.constant:
+        found = stationary_modes(method, modes, level, np.zeros(()))
+        # Without noise nothing grows, whatever the poles.
+        stationary = np.where(level == 0, 0.0, np.where(found.stable, found.covariance[..., 0, 0], np.inf))
     return BiasVariance(modes, np.stack(mean, axis=-1), np.stack(variance, axis=-1), stationary)
 
 
@@ -167,11 +159,11 @@ def _broadcast(
     modes = curvatures(curvature)
     batch = batch_shape(at_step(method, 0))
     require_broadcast(batch, modes.shape)
-    sigma = real_array("noise", noise)
-    require("noise", sigma, sigma >= 0, ">= 0, a standard deviation")
+    level = real_array("noise", noise)
+    require("noise", level, level >= 0, ">= 0, a variance")
     shape = np.broadcast_shapes((*batch, 1), modes.shape)
     found = [modes]
-    for name, value in (("noise", sigma), ("position", position), ("velocity", velocity)):
+    for name, value in (("noise", level), ("position", position), ("velocity", velocity)):
         array = real_array(name, value)
         try:
             shape = np.broadcast_shapes(shape, array.shape)
@@ -182,33 +174,3 @@ def _broadcast(
             ) from None
         found.append(array)
     return [np.array(np.broadcast_to(array, shape)) for array in found]
-
-
-def _start(
-    method: Method, modes: FloatArray, start: FloatArray, push: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return the first state and how it changes with the error of the gradient, (*batch, mode, state)."""
-    rule = append_axes(at_step(method, 0), 2)
-    shape = (*modes.shape, 1)
-    states = []
-    for error in (0.0, 1.0):
-        first = rule.init(start[..., None], push[..., None], _NoisySpring(modes[..., None], error))
-        states.append(np.concatenate([np.broadcast_to(leaf, shape) for leaf in leaves(first)], axis=-1))
-    return states[0], states[1] - states[0]
-
-
-def _closed(matrices: StateMatrices, modes: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return M and b of the closed loop, (*batch, mode, state, state) and (*batch, mode, state)."""
-    inputs = matrices.D.shape[-1]
-    through = np.eye(inputs) + matrices.feedback(modes) @ matrices.D[..., None, :, :]
-    drive = (matrices.B[..., None, :, :] @ through).sum(axis=-1)
-    M = matrices.loop(modes)
-    return M, np.broadcast_to(drive, M.shape[:-1])
-
-
-def _stationary(matrices: StateMatrices, modes: FloatArray, sigma: FloatArray) -> FloatArray:
-    M, drive = _closed(matrices, modes)
-    stable = np.abs(np.linalg.eigvals(M)).max(axis=-1) < 1 - 1e-12
-    covariance = stationary_covariance(np.where(stable[..., None, None], M, 0.0), drive)
-    # Without noise nothing grows, whatever the poles.
-    return np.where(stable | (sigma == 0), sigma**2 * covariance[..., 0, 0], np.inf)

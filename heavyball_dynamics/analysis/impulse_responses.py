@@ -13,7 +13,8 @@ from heavyball_dynamics._probe import NotLinearError
 from heavyball_dynamics._protocols import Method, require_method
 from heavyball_dynamics._types import ArrayLike, FloatArray
 from heavyball_dynamics._validation import count, real_array
-from heavyball_dynamics.analysis._linear_steps import linear_steps, stationary_covariance, transient
+from heavyball_dynamics.analysis._linear_steps import linear_steps, transient
+from heavyball_dynamics.analysis._lyapunov import covariance_solution
 from heavyball_dynamics.analysis._response_derivatives import StepDerivative, response_derivatives
 
 _CANCELLED = 1e-3  # a sum of weights this small beside their size is none to divide by
@@ -223,7 +224,8 @@ def _endless(step: StepDerivative) -> _Sums:
     now = -b[..., 0]
     plain = now - np.einsum("...i,...ij->...", row, once)
     aged = now - np.einsum("...i,...ij->...", row, twice + once)
-    noise = stationary_covariance(matrix, b)
+    increment = matrix - np.eye(matrix.shape[-1])
+    noise = covariance_solution(increment, increment, b[..., :, None] * b[..., None, :], discrete=True)
     squared = now**2 + np.einsum("...i,...ij,...j->...", row, noise, row)
     fine = away.decays
     return _Sums(*(np.where(fine, value, np.inf) for value in (plain, aged, squared)))

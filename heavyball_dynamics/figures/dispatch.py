@@ -6,6 +6,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from heavyball_dynamics.analysis.bias_variances import BiasVariance
+from heavyball_dynamics.analysis.expected_losses import ExpectedLoss
 from heavyball_dynamics.analysis.frozen import FrozenModes
 from heavyball_dynamics.analysis.impulse_responses import ImpulseResponse
 from heavyball_dynamics.analysis.loci import RootLocus
@@ -13,6 +14,7 @@ from heavyball_dynamics.analysis.maps import StabilityMap
 from heavyball_dynamics.analysis.modes import Modes
 from heavyball_dynamics.analysis.pole_maps import PoleMap
 from heavyball_dynamics.analysis.stability_regions import StabilityRegion
+from heavyball_dynamics.analysis.tradeoffs import RateNoiseTradeoff
 from heavyball_dynamics.figures.audit import plot_audit
 from heavyball_dynamics.figures.bias_variance import plot_bias_variance
 from heavyball_dynamics.figures.bifurcation import plot_bifurcation
@@ -22,6 +24,7 @@ from heavyball_dynamics.figures.frozen import plot_frozen_modes
 from heavyball_dynamics.figures.impulse_response import plot_impulse_response
 from heavyball_dynamics.figures.loss import plot_loss
 from heavyball_dynamics.figures.mode_portraits import plot_mode_portrait
+from heavyball_dynamics.figures.noise import plot_expected_loss
 from heavyball_dynamics.figures.pole_map import plot_pole_map
 from heavyball_dynamics.figures.portrait import plot_phase_portrait
 from heavyball_dynamics.figures.race import plot_race
@@ -30,6 +33,7 @@ from heavyball_dynamics.figures.saddle_crossing import plot_saddle_crossing
 from heavyball_dynamics.figures.stability_map import plot_stability_map
 from heavyball_dynamics.figures.stability_region import plot_stability_region
 from heavyball_dynamics.figures.terminal_speed import plot_terminal_velocity
+from heavyball_dynamics.figures.tradeoff import plot_tradeoff
 from heavyball_dynamics.figures.trajectory import plot_contours, plot_trajectory
 from heavyball_dynamics.simulation.trajectory import Trajectory
 from heavyball_dynamics.studies.bifurcations import Bifurcation
@@ -87,6 +91,7 @@ _FIGURES: dict[type[Any], Any] = {
     CertifiedMap: plot_certified_map,
     Comparison: plot_comparison,
     Contours: plot_contours,
+    ExpectedLoss: plot_expected_loss,
     FrozenModes: plot_frozen_modes,
     ImpulseResponse: plot_impulse_response,
     LossCurves: plot_loss,
@@ -95,6 +100,7 @@ _FIGURES: dict[type[Any], Any] = {
     PhasePortrait: plot_phase_portrait,
     PoleMap: plot_pole_map,
     Race: plot_race,
+    RateNoiseTradeoff: plot_tradeoff,
     RootLocus: plot_root_locus,
     SaddleCrossings: plot_saddle_crossing,
     StabilityMap: plot_stability_map,

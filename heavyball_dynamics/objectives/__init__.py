@@ -18,13 +18,21 @@ from heavyball_dynamics.objectives.landscapes import (
 )
 from heavyball_dynamics.objectives.minibatch import Minibatch, MinibatchSample
 from heavyball_dynamics.objectives.networks import LinearNetwork
+from heavyball_dynamics.objectives.noisy import (
+    IndependentMinibatch,
+    NoisyGradient,
+    NoisyGradientSample,
+    Thermostat,
+    ThermostatSample,
+)
 from heavyball_dynamics.objectives.polygon_well import PolygonWell
 from heavyball_dynamics.objectives.quadratic import Quadratic
 from heavyball_dynamics.objectives.symbolic import SymbolicObjective, from_sympy
 
 __all__ = [
-    "LANDSCAPES", "Eigenmodes", "GraphColoring", "LeastSquares", "LessardCounterexample", "LinearNetwork",
-    "LogisticRegression", "Minibatch", "MinibatchSample", "Objective", "ObjectiveBase", "PathColoring", "PolygonWell",
-    "Quadratic", "SaddleChain", "SymbolicObjective", "TiltedWashboard", "beale", "canyon", "double_well", "from_sympy",
-    "himmelblau", "nesterov_worst", "rosenbrock", "saddle", "styblinski_tang",
+    "LANDSCAPES", "Eigenmodes", "GraphColoring", "IndependentMinibatch", "LeastSquares", "LessardCounterexample",
+    "LinearNetwork", "LogisticRegression", "Minibatch", "MinibatchSample", "NoisyGradient", "NoisyGradientSample",
+    "Objective", "ObjectiveBase", "PathColoring", "PolygonWell", "Quadratic", "SaddleChain", "SymbolicObjective",
+    "Thermostat", "ThermostatSample", "TiltedWashboard", "beale", "canyon", "double_well", "from_sympy", "himmelblau",
+    "nesterov_worst", "rosenbrock", "saddle", "styblinski_tang",
 ]  # fmt: skip

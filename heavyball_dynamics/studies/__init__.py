@@ -9,6 +9,7 @@ from heavyball_dynamics.studies.loss_curves import LossCurves, loss_curves
 from heavyball_dynamics.studies.measurements import arrival, direction_coherence, first_below, peak_growth
 from heavyball_dynamics.studies.mode_portraits import ModePortrait, mode_portrait
 from heavyball_dynamics.studies.mode_report import report
+from heavyball_dynamics.studies.noise_floors import NoiseFloor, noise_floor
 from heavyball_dynamics.studies.portrait import PhasePortrait, phase_portrait
 from heavyball_dynamics.studies.races import Race, race
 from heavyball_dynamics.studies.rate_fits import RateFit, fit_rate
@@ -20,8 +21,8 @@ from heavyball_dynamics.studies.terminal_speed import TerminalVelocity, steps_to
 
 __all__ = [
     "Audit", "Bifurcation", "CertifiedMap", "Change", "Comparison", "Contours", "FlowApproach", "LossCurves",
-    "ModePortrait", "PhasePortrait", "Race", "RateFit", "Report", "SaddleCrossings", "TerminalVelocity",
+    "ModePortrait", "NoiseFloor", "PhasePortrait", "Race", "RateFit", "Report", "SaddleCrossings", "TerminalVelocity",
     "approach_flow", "arrival", "audit", "bifurcation_diagram", "certified_map", "compare", "contours",
-    "direction_coherence", "first_below", "fit_rate", "loss_curves", "mode_portrait", "peak_growth", "phase_portrait",
-    "race", "report", "saddles_crossed", "steps_to_share", "terminal_velocity",
+    "direction_coherence", "first_below", "fit_rate", "loss_curves", "mode_portrait", "noise_floor", "peak_growth",
+    "phase_portrait", "race", "report", "saddles_crossed", "steps_to_share", "terminal_velocity",
 ]  # fmt: skip

@@ -40,7 +40,7 @@ class TestTwoSteps:
     def test_nesterov_against_the_heavy_ball(self, beta, q, curvature):
         lr, sigma, start = q / curvature, 0.7, 1.3
         ball, ahead = (
-            bias_variance(kind(lr, beta), curvature, 2, position=start, noise=sigma)
+            bias_variance(kind(lr, beta), curvature, 2, position=start, noise=sigma**2)
             for kind in (hb.HeavyBall, hb.Nesterov)
         )
         gap = ahead.variance[0, 2] - ball.variance[0, 2]
@@ -85,14 +85,14 @@ class TestStationary:
         q = 2 * share
         lr = q / curvature
         scale = lr**2 * sigma**2
-        found = bias_variance(hb.GradientDescent(lr), curvature, 1, noise=sigma).stationary_variance
+        found = bias_variance(hb.GradientDescent(lr), curvature, 1, noise=sigma**2).stationary_variance
         assert_allclose(found, scale / (q * (2 - q)), rtol=1e-8)
         q = 2 * (1 + beta) * share
-        found = bias_variance(hb.HeavyBall(q / curvature, beta), curvature, 1, noise=sigma).stationary_variance
+        found = bias_variance(hb.HeavyBall(q / curvature, beta), curvature, 1, noise=sigma**2).stationary_variance
         wanted = (q / curvature * sigma) ** 2 * (1 + beta) / (q * (1 - beta) * (2 * (1 + beta) - q))
         assert_allclose(found, wanted, rtol=1e-7)
         q = 2 * (1 + beta) / (1 + 2 * beta) * share
-        found = bias_variance(hb.Nesterov(q / curvature, beta), curvature, 1, noise=sigma).stationary_variance
+        found = bias_variance(hb.Nesterov(q / curvature, beta), curvature, 1, noise=sigma**2).stationary_variance
         slack = 1 - beta * (1 - q)
         edge = 2 * (1 + beta) - (1 + 2 * beta) * q
         wanted = (q / curvature * sigma) ** 2 * (1 + beta * (1 - q)) / (q * slack * edge)
@@ -138,7 +138,7 @@ def test_simulated_noise(method, rng):
     noise = sigma * rng.normal(size=(8, copies, 1))
     start, push = np.full((copies, 1), 1.2), 0.0 if isinstance(method, hb.DampenedHeavyBall) else 0.2
     run = hb.iterate(method, Noisy(curvature, noise), start, 8, velocity=np.full((copies, 1), push))
-    found = bias_variance(method, curvature, 8, position=1.2, velocity=push, noise=sigma)
+    found = bias_variance(method, curvature, 8, position=1.2, velocity=push, noise=sigma**2)
     x = run.position[..., 0]
     assert_allclose(x.mean(axis=0), found.mean[0], atol=5 * np.sqrt(found.variance.max() / copies))
     assert_allclose(x.var(axis=0), found.variance[0], rtol=0.05, atol=1e-12)
@@ -166,7 +166,7 @@ def test_batches():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="`noise` must be >= 0, a standard deviation. Received -1.0"):
+    with pytest.raises(ValueError, match="`noise` must be >= 0, a variance. Received -1.0"):
         bias_variance(hb.HeavyBall(0.1, 0.9), 1.0, 3, noise=-1.0)
     with pytest.raises(ValueError, match=r"`position` must be one number or broadcast .* Received shape \(3,\)"):
         bias_variance(hb.HeavyBall(0.1, 0.9), [1.0, 2.0], 3, position=[1.0, 2.0, 3.0])
