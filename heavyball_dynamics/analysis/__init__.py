@@ -5,6 +5,7 @@ from heavyball_dynamics.analysis.certificates import Certificate, certify
 from heavyball_dynamics.analysis.cycles import Cycle, find_cycle
 from heavyball_dynamics.analysis.damping_class import DampingClass
 from heavyball_dynamics.analysis.expected_losses import ExpectedLoss, expected_loss
+from heavyball_dynamics.analysis.frequency_responses import FrequencyResponse, dialect_response, frequency_response
 from heavyball_dynamics.analysis.frozen import FrozenModes, frozen_modes
 from heavyball_dynamics.analysis.impulse_responses import ImpulseResponse, impulse_response
 from heavyball_dynamics.analysis.linear import StateMatrices, closed_loop, linearize, state_matrices
@@ -19,16 +20,18 @@ from heavyball_dynamics.analysis.polygon_cycles import PolygonCycle, polygon_cyc
 from heavyball_dynamics.analysis.stability_regions import StabilityRegion, stability_region
 from heavyball_dynamics.analysis.stationary import cross_covariance, stationary_covariance
 from heavyball_dynamics.analysis.symbolic import characteristic_polynomial, stability_conditions
+from heavyball_dynamics.analysis.time_responses import TimeResponse, signal_system, time_response
 from heavyball_dynamics.analysis.tradeoffs import RateNoiseTradeoff, rate_noise_tradeoff
 from heavyball_dynamics.analysis.tuning import stability_limit, tune
 from heavyball_dynamics.analysis.worst_rates import worst_rate
 
 __all__ = [
-    "BiasVariance", "Certificate", "Cycle", "DampingClass", "ExpectedLoss", "FrozenModes", "ImpulseResponse", "Modes",
-    "ModifiedEquation", "ModifiedFlow", "PoleMap", "PolygonCycle", "RateNoiseTradeoff", "RootLocus", "StabilityMap",
-    "StabilityRegion", "StateMatrices", "analyze_modes", "bias_variance", "certify", "characteristic_polynomial",
-    "classify_poles", "closed_loop", "cross_covariance", "expected_loss", "find_cycle", "frozen_modes",
-    "impulse_response", "linearize", "modified_flow", "noise_amplification", "pole_map", "polygon_cycle",
-    "rate_noise_tradeoff", "root_locus", "stability_conditions", "stability_limit", "stability_map", "stability_region",
-    "state_matrices", "stationary_covariance", "tune", "worst_rate",
+    "BiasVariance", "Certificate", "Cycle", "DampingClass", "ExpectedLoss", "FrequencyResponse", "FrozenModes",
+    "ImpulseResponse", "Modes", "ModifiedEquation", "ModifiedFlow", "PoleMap", "PolygonCycle", "RateNoiseTradeoff",
+    "RootLocus", "StabilityMap", "StabilityRegion", "StateMatrices", "TimeResponse", "analyze_modes", "bias_variance",
+    "certify", "characteristic_polynomial", "classify_poles", "closed_loop", "cross_covariance", "dialect_response",
+    "expected_loss", "find_cycle", "frequency_response", "frozen_modes", "impulse_response", "linearize",
+    "modified_flow", "noise_amplification", "pole_map", "polygon_cycle", "rate_noise_tradeoff", "root_locus",
+    "signal_system", "stability_conditions", "stability_limit", "stability_map", "stability_region", "state_matrices",
+    "stationary_covariance", "time_response", "tune", "worst_rate",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from heavyball_dynamics.analysis.bias_variances import BiasVariance
 from heavyball_dynamics.analysis.expected_losses import ExpectedLoss
+from heavyball_dynamics.analysis.frequency_responses import FrequencyResponse
 from heavyball_dynamics.analysis.frozen import FrozenModes
 from heavyball_dynamics.analysis.impulse_responses import ImpulseResponse
 from heavyball_dynamics.analysis.loci import RootLocus
@@ -18,6 +19,7 @@ from heavyball_dynamics.analysis.tradeoffs import RateNoiseTradeoff
 from heavyball_dynamics.figures.audit import plot_audit
 from heavyball_dynamics.figures.bias_variance import plot_bias_variance
 from heavyball_dynamics.figures.bifurcation import plot_bifurcation
+from heavyball_dynamics.figures.bode import plot_bode
 from heavyball_dynamics.figures.certified_map import plot_certified_map
 from heavyball_dynamics.figures.comparison import plot_comparison
 from heavyball_dynamics.figures.frozen import plot_frozen_modes
@@ -27,6 +29,7 @@ from heavyball_dynamics.figures.mode_portraits import plot_mode_portrait
 from heavyball_dynamics.figures.noise import plot_expected_loss
 from heavyball_dynamics.figures.pole_map import plot_pole_map
 from heavyball_dynamics.figures.portrait import plot_phase_portrait
+from heavyball_dynamics.figures.preconditioner import plot_frozen_preconditioner
 from heavyball_dynamics.figures.race import plot_race
 from heavyball_dynamics.figures.root_locus import plot_modes, plot_root_locus
 from heavyball_dynamics.figures.saddle_crossing import plot_saddle_crossing
@@ -40,6 +43,7 @@ from heavyball_dynamics.studies.bifurcations import Bifurcation
 from heavyball_dynamics.studies.certified_maps import CertifiedMap
 from heavyball_dynamics.studies.comparison import Comparison
 from heavyball_dynamics.studies.contours import Contours
+from heavyball_dynamics.studies.frozen_preconditioners import FrozenPreconditioner
 from heavyball_dynamics.studies.loss_curves import LossCurves
 from heavyball_dynamics.studies.mode_portraits import ModePortrait
 from heavyball_dynamics.studies.portrait import PhasePortrait
@@ -92,7 +96,9 @@ _FIGURES: dict[type[Any], Any] = {
     Comparison: plot_comparison,
     Contours: plot_contours,
     ExpectedLoss: plot_expected_loss,
+    FrequencyResponse: plot_bode,
     FrozenModes: plot_frozen_modes,
+    FrozenPreconditioner: plot_frozen_preconditioner,
     ImpulseResponse: plot_impulse_response,
     LossCurves: plot_loss,
     ModePortrait: plot_mode_portrait,
