@@ -15,6 +15,7 @@ from heavyball_dynamics.algorithms.adaptive_states import (
 )
 from heavyball_dynamics.algorithms.aggregated import AggregatedMomentum, AggregatedState
 from heavyball_dynamics.algorithms.dampened import DampenedHeavyBall
+from heavyball_dynamics.algorithms.delayed import Delayed, DelayedState, implicit_momentum
 from heavyball_dynamics.algorithms.flows import GradientFlow, HeavyBallFlow
 from heavyball_dynamics.algorithms.friction import PowerFriction
 from heavyball_dynamics.algorithms.friction_method import FrictionMethod
@@ -39,10 +40,11 @@ from heavyball_dynamics.algorithms.triple_momentum import TripleMomentum
 __all__ = [
     "AMSGradState", "AdaDelta", "AdaDeltaFlow", "AdaDeltaState", "AdaGrad", "AdaGradFlow", "AdaGradState", "Adam",
     "AdamFlow", "AdamState", "AdamW", "AdamWFlow", "AggregatedMomentum", "AggregatedState", "AverageState",
-    "BufferState", "CenteredRMSPropState", "ControllerState", "DampenedHeavyBall", "DescentState", "FrictionMethod",
-    "GradientDescent", "GradientFlow", "HeavyBall", "HeavyBallFlow", "HighResolutionFlow", "LangevinBAOAB",
-    "LangevinFlow", "LookAheadNesterov", "NAdam", "NAdamState", "Nesterov", "NesterovFlow", "OptimizedGradient",
-    "PIDMomentum", "PhaseState", "PositionState", "PowerFriction", "QuasiHyperbolicMomentum", "RMSProp", "RMSPropFlow",
-    "RMSPropState", "RestartState", "RestartedFlowState", "RestartedNesterov", "RestartedNesterovFlow",
-    "RobustMomentum", "SignFlow", "SquareAverageState", "TripleMomentum",
+    "BufferState", "CenteredRMSPropState", "ControllerState", "DampenedHeavyBall", "Delayed", "DelayedState",
+    "DescentState", "FrictionMethod", "GradientDescent", "GradientFlow", "HeavyBall", "HeavyBallFlow",
+    "HighResolutionFlow", "LangevinBAOAB", "LangevinFlow", "LookAheadNesterov", "NAdam", "NAdamState", "Nesterov",
+    "NesterovFlow", "OptimizedGradient", "PIDMomentum", "PhaseState", "PositionState", "PowerFriction",
+    "QuasiHyperbolicMomentum", "RMSProp", "RMSPropFlow", "RMSPropState", "RestartState", "RestartedFlowState",
+    "RestartedNesterov", "RestartedNesterovFlow", "RobustMomentum", "SignFlow", "SquareAverageState", "TripleMomentum",
+    "implicit_momentum",
 ]  # fmt: skip

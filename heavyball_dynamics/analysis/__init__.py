@@ -4,6 +4,8 @@ from heavyball_dynamics.analysis.bias_variances import BiasVariance, bias_varian
 from heavyball_dynamics.analysis.certificates import Certificate, certify
 from heavyball_dynamics.analysis.cycles import Cycle, find_cycle
 from heavyball_dynamics.analysis.damping_class import DampingClass
+from heavyball_dynamics.analysis.delayed_loci import delayed_locus
+from heavyball_dynamics.analysis.delays import DelayLimits, DelayMargin, delay_limits, largest_delay
 from heavyball_dynamics.analysis.expected_losses import ExpectedLoss, expected_loss
 from heavyball_dynamics.analysis.frequency_responses import FrequencyResponse, dialect_response, frequency_response
 from heavyball_dynamics.analysis.frozen import FrozenModes, frozen_modes
@@ -26,11 +28,12 @@ from heavyball_dynamics.analysis.tuning import stability_limit, tune
 from heavyball_dynamics.analysis.worst_rates import worst_rate
 
 __all__ = [
-    "BiasVariance", "Certificate", "Cycle", "DampingClass", "ExpectedLoss", "FrequencyResponse", "FrozenModes",
-    "ImpulseResponse", "Modes", "ModifiedEquation", "ModifiedFlow", "PoleMap", "PolygonCycle", "RateNoiseTradeoff",
-    "RootLocus", "StabilityMap", "StabilityRegion", "StateMatrices", "TimeResponse", "analyze_modes", "bias_variance",
-    "certify", "characteristic_polynomial", "classify_poles", "closed_loop", "cross_covariance", "dialect_response",
-    "expected_loss", "find_cycle", "frequency_response", "frozen_modes", "impulse_response", "linearize",
+    "BiasVariance", "Certificate", "Cycle", "DampingClass", "DelayLimits", "DelayMargin", "ExpectedLoss",
+    "FrequencyResponse", "FrozenModes", "ImpulseResponse", "Modes", "ModifiedEquation", "ModifiedFlow", "PoleMap",
+    "PolygonCycle", "RateNoiseTradeoff", "RootLocus", "StabilityMap", "StabilityRegion", "StateMatrices",
+    "TimeResponse", "analyze_modes", "bias_variance", "certify", "characteristic_polynomial", "classify_poles",
+    "closed_loop", "cross_covariance", "delay_limits", "delayed_locus", "dialect_response", "expected_loss",
+    "find_cycle", "frequency_response", "frozen_modes", "impulse_response", "largest_delay", "linearize",
     "modified_flow", "noise_amplification", "pole_map", "polygon_cycle", "rate_noise_tradeoff", "root_locus",
     "signal_system", "stability_conditions", "stability_limit", "stability_map", "stability_region", "state_matrices",
     "stationary_covariance", "time_response", "tune", "worst_rate",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
-from numbers import Real
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 import numpy as np
 
 from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._drawing import Drawable
+from heavyball_dynamics._fields import holder, numeric_fields, with_field
 from heavyball_dynamics._protocols import Algorithm, is_flow
 from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._types import ArrayLike, BoolArray, ComplexArray, FloatArray
@@ -163,7 +163,7 @@ class _Family:
     def of(algorithm: Algorithm, parameter: str, curvature: float | None, k: int | None, t: float | None) -> _Family:
         is_flow(algorithm)
         algorithm = algorithm if k is None else at_step(algorithm, k)
-        numeric = _numeric_fields(algorithm)
+        numeric = numeric_fields(algorithm)
         one_of("parameter", parameter, ["curvature", *numeric])
         if batch_shape(algorithm) != ():
             raise ValueError(
@@ -185,7 +185,7 @@ class _Family:
         """Return the closed loops for values (value,): arrays (value,), poles (value, order)."""
         if self.fixed is not None:
             return self.fixed.spectrum(values, 0.0)
-        varied = replace(cast("Any", self.algorithm), **{self.parameter: values})
+        varied = with_field(cast("Any", self.algorithm), self.parameter, values)
         with np.errstate(all="ignore"):
             matrices = state_matrices(varied, k=self.k, t=self.t)
         # A parameter that the matrices do not depend on leaves them without its axis.
@@ -205,12 +205,6 @@ def _drop_mode_axis(spectrum: Pairs | Spectra) -> Pairs | Spectra:
     arrays = {f.name: getattr(spectrum, f.name) for f in fields(spectrum)}
     changed: dict[str, Any] = {name: value[:, 0] for name, value in arrays.items() if isinstance(value, np.ndarray)}
     return replace(spectrum, **changed)
-
-
-def _numeric_fields(algorithm: Algorithm) -> list[str]:
-    rule: Any = algorithm
-    values = {f.name: getattr(rule, f.name) for f in fields(rule)} if is_dataclass(rule) else {}
-    return [name for name, v in values.items() if not isinstance(v, bool) and isinstance(v, (Real, np.ndarray))]
 
 
 def _increasing(values: ArrayLike) -> FloatArray:
@@ -241,7 +235,7 @@ def _default_values(family: _Family) -> FloatArray:
         limit = float(stability_limit(cast("Any", family.algorithm), family.curvature, k=family.k))
         if 0 < limit < np.inf:
             return np.linspace(0.0, 1.1 * limit, _GRID)
-    present = float(getattr(family.algorithm, name))
+    present = float(getattr(holder(family.algorithm, name), name))
     return np.linspace(0.0, 1.0, _GRID) if present == 0 else np.sort(present * np.geomspace(1e-2, 1e2, _GRID))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.optimize import elementwise
 
 from heavyball_dynamics._batching import batch_shape, map_arrays
+from heavyball_dynamics._fields import holder, with_field
 from heavyball_dynamics._protocols import Method, require_method
 from heavyball_dynamics._types import ArrayLike, FloatArray
 from heavyball_dynamics._validation import one_of, real_array, require
@@ -193,7 +193,7 @@ def stability_limit(method: Method, curvature: ArrayLike, *, k: int | None = Non
     """
     require_method("method", method)
     rule: Any = method
-    if not is_dataclass(rule) or "lr" not in {f.name for f in fields(rule)}:
+    if holder(rule, "lr") is None:
         raise TypeError(f"`method` must be a dataclass with a field lr. Received {method!r}.")
     value = real_array("curvature", curvature)
     single = value.ndim == 0
@@ -208,7 +208,7 @@ def stability_limit(method: Method, curvature: ArrayLike, *, k: int | None = Non
         who = index.astype(int)
         chosen: Any = map_arrays(spread, lambda array: np.broadcast_to(array, shape).ravel()[who])
         with np.errstate(all="ignore"):
-            matrices = state_matrices(replace(chosen, lr=lr), k=k)
+            matrices = state_matrices(with_field(chosen, "lr", lr), k=k)
             conditions = matrices.spectrum(bend[who][:, None], 0.0).conditions
         return np.asarray(np.min(conditions, axis=0)[..., 0])
 

@@ -8,6 +8,7 @@ from heavyball_dynamics.figures.certified_map import plot_certified_map
 from heavyball_dynamics.figures.coloring_front import plot_coloring_front
 from heavyball_dynamics.figures.comparison import plot_comparison, plot_work_precision
 from heavyball_dynamics.figures.covariance_ellipses import plot_covariance
+from heavyball_dynamics.figures.delay import plot_delay_limits
 from heavyball_dynamics.figures.dispatch import plot
 from heavyball_dynamics.figures.frozen import plot_frozen_modes
 from heavyball_dynamics.figures.impulse_response import plot_impulse_response
@@ -33,9 +34,10 @@ from heavyball_dynamics.figures.trajectory import plot_contours, plot_trajectory
 __all__ = [
     "class_colour", "class_legend", "class_marker", "draw_report", "plot", "plot_audit", "plot_bias_variance",
     "plot_bifurcation", "plot_bode", "plot_certified_map", "plot_coloring_front", "plot_comparison", "plot_contours",
-    "plot_covariance", "plot_energy_decay", "plot_expected_loss", "plot_frozen_modes", "plot_frozen_preconditioner",
-    "plot_impulse_response", "plot_loss", "plot_mode_portrait", "plot_modes", "plot_phase_portrait", "plot_pole_map",
-    "plot_race", "plot_race_losses", "plot_race_paths", "plot_root_locus", "plot_saddle_crossing", "plot_scheme_paths",
-    "plot_stability_map", "plot_stability_region", "plot_terminal_velocity", "plot_tradeoff", "plot_trajectory",
-    "plot_work_precision", "render_page", "save", "write_report",
+    "plot_covariance", "plot_delay_limits", "plot_energy_decay", "plot_expected_loss", "plot_frozen_modes",
+    "plot_frozen_preconditioner", "plot_impulse_response", "plot_loss", "plot_mode_portrait", "plot_modes",
+    "plot_phase_portrait", "plot_pole_map", "plot_race", "plot_race_losses", "plot_race_paths", "plot_root_locus",
+    "plot_saddle_crossing", "plot_scheme_paths", "plot_stability_map", "plot_stability_region",
+    "plot_terminal_velocity", "plot_tradeoff", "plot_trajectory", "plot_work_precision", "render_page", "save",
+    "write_report",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from heavyball_dynamics.analysis.bias_variances import BiasVariance
+from heavyball_dynamics.analysis.delays import DelayLimits
 from heavyball_dynamics.analysis.expected_losses import ExpectedLoss
 from heavyball_dynamics.analysis.frequency_responses import FrequencyResponse
 from heavyball_dynamics.analysis.frozen import FrozenModes
@@ -22,6 +23,7 @@ from heavyball_dynamics.figures.bifurcation import plot_bifurcation
 from heavyball_dynamics.figures.bode import plot_bode
 from heavyball_dynamics.figures.certified_map import plot_certified_map
 from heavyball_dynamics.figures.comparison import plot_comparison
+from heavyball_dynamics.figures.delay import plot_delay_limits
 from heavyball_dynamics.figures.frozen import plot_frozen_modes
 from heavyball_dynamics.figures.impulse_response import plot_impulse_response
 from heavyball_dynamics.figures.loss import plot_loss
@@ -95,6 +97,7 @@ _FIGURES: dict[type[Any], Any] = {
     CertifiedMap: plot_certified_map,
     Comparison: plot_comparison,
     Contours: plot_contours,
+    DelayLimits: plot_delay_limits,
     ExpectedLoss: plot_expected_loss,
     FrequencyResponse: plot_bode,
     FrozenModes: plot_frozen_modes,
