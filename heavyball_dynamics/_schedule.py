@@ -66,6 +66,8 @@ class Schedule(Record):
 
     def __call__(self, k: Any) -> Any:
         """Return the value at step k: a number, or an array (*batch,)."""
+        if not (k >= 0 and (k == np.inf or k == int(k))):
+            raise ValueError(f"`k` must be a whole step >= 0. Received {k!r}.")
         if callable(self.values):
             return self.values(k)
         value = self.values[..., int(min(k, self.values.shape[-1] - 1))]
@@ -117,7 +119,7 @@ class GrowingMomentum:
 
     def __call__(self, k: Any) -> float:
         """Return the momentum of step k."""
-        return float(min(1 - 0.5 / (k // self.interval + 1), self.largest))
+        return float(self.largest if k == np.inf else min(1 - 0.5 / (k // self.interval + 1), self.largest))
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,13 @@ def has_schedules(algorithm: object) -> bool:
         return False
     values = (getattr(algorithm, field.name) for field in fields(algorithm))
     return any(isinstance(value, Schedule) or has_schedules(value) for value in values)
+
+
+def unresolved(algorithm: object) -> list[str]:
+    """Return the names of what may have been meant as schedules and is not treated as such."""
+    values = getattr(algorithm, "__dict__", {})
+    known = is_dataclass(algorithm)
+    return [name for name, v in values.items() if callable(v) and not (known and isinstance(v, Schedule))]
 
 
 def at_step(method: T, k: Any) -> T:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from user_rules import Averaged
 
 import heavyball_dynamics as hb
 
@@ -72,6 +73,7 @@ class TestEveryRule:
         part = hb.iterate(scheduled, LOSS, START, 9)
         rest = hb.iterate(scheduled, LOSS, part.state, 11, first_step=9)
         assert_allclose(rest.position, whole.position[9:], rtol=1e-14)
+        assert_allclose(rest.energy, whole.energy[9:], rtol=1e-12)
 
     def test_bad_values_are_said_with_their_step(self, rule, name):
         broken = replace(rule, **{name: lambda k: np.nan if k == 7 else getattr(rule, name)})
@@ -130,6 +132,19 @@ class TestSchedule:
         with pytest.raises(error, match=message):
             hb.Schedule(values)
 
+    @pytest.mark.parametrize("k", [-1, 1.5, np.nan])
+    def test_what_is_no_step(self, k):
+        for values in ([0.1, 0.2], lambda k: 0.1):
+            with pytest.raises(ValueError, match="`k` must be a whole step >= 0. Received"):
+                hb.at_step(hb.GradientDescent(hb.Schedule(values)), k)
+
+    def test_a_bare_callable_in_a_rule_of_ones_own(self):
+        with pytest.raises(TypeError) as caught:
+            hb.iterate(Averaged(lambda k: 0.1, 0.9), hb.Quadratic([1.0]), [1.0], 3)
+        assert "`lr` of Averaged is a callable that nobody has called: wrap it" in caught.value.__notes__[0]
+        run = hb.iterate(Averaged(hb.Schedule(lambda k: 0.1), 0.9), hb.Quadratic([1.0]), [1.0], 3)
+        assert_array_equal(run.position, hb.iterate(Averaged(0.1, 0.9), hb.Quadratic([1.0]), [1.0], 3).position)
+
     def test_growing_batch_axes_are_refused(self):
         growing = hb.GradientDescent(lambda k: 0.1 if k < 3 else np.array([0.1, 0.2]))
         with pytest.raises(ValueError, match=r"keep the batch axes .*\(\)\. Received \(2,\) at step 3"):
@@ -160,6 +175,14 @@ class TestProbing:
         with pytest.raises(ValueError, match="Nesterov varies in time: say at which step to freeze it"):
             study(self.METHOD)
 
+    def test_polynomials_are_those_of_the_frozen_rule(self):
+        frozen = hb.at_step(self.METHOD, 5)
+        assert hb.characteristic_polynomial(self.METHOD, k=5) == hb.characteristic_polynomial(frozen)
+        assert hb.stability_conditions(self.METHOD, k=5) == hb.stability_conditions(frozen)
+        for study in (hb.characteristic_polynomial, hb.stability_conditions):
+            with pytest.raises(ValueError, match="Nesterov varies in time: say at which step to freeze it"):
+                study(self.METHOD)
+
     def test_batches(self):
         rates = np.array([[0.1, 0.2], [0.3, 0.4]])
         modes = hb.analyze_modes(hb.HeavyBall(hb.Schedule(rates), 0.9), [1.0, 2.0, 3.0], k=1)
@@ -176,6 +199,7 @@ class TestNamedSchedules:
         growing = hb.GrowingMomentum(largest=0.995)
         for k in (0, 249, 250, 999, 1000, 12249, 12250, 10**6):
             assert growing(k) == pytest.approx(min(1 - 2 ** (-1 - np.log2(k // 250 + 1)), 0.995), abs=1e-15)
+        assert growing(np.inf) == 0.995
         assert (growing(0), growing(1000), growing(12250)) == (0.5, 0.9, 0.99)
 
     @settings(deadline=None, max_examples=25)

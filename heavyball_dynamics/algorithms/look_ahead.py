@@ -39,7 +39,8 @@ class LookAheadNesterov(Record):
         \text{outside (torch): } v_{k+1} = \beta_k v_k + g, \qquad y_{k+1} = y_k - \alpha_k(g + \beta_k v_{k+1}); \\
         \text{inside (Keras): } v_{k+1} = \beta_k v_k - \alpha_k g, \qquad y_{k+1} = y_k - \alpha_k g + \beta_k v_{k+1}
 
-    with g = ∇f(y_k), and (1-β)g in its place where the buffer is an average. While lr and momentum are constant these
+    with g = ∇f(y_k), and (1-β)g in its place where the buffer is an average. The sum of gradients outside is torch's,
+    which a step with β = 0 leaves alone. While lr and momentum are constant these
     are the points y_k of `Nesterov`, from the same start at rest. Under a schedule of the momentum, outside also of the
     learning rate, they are not: no choice of lr and momentum in `Nesterov` then gives these iterates.
 
@@ -105,6 +106,8 @@ class LookAheadNesterov(Record):
             pull = (1 - self.momentum) * pull
         if self.outside:
             buffer = self.momentum * state.buffer + pull
+            if not self.averaging:
+                buffer = buffer + (1 * (self.momentum == 0)) * (state.buffer - pull)
             return BufferState(state.position - self.lr * (pull + self.momentum * buffer), buffer)
         buffer = self.momentum * state.buffer - self.lr * pull
         return BufferState(state.position - self.lr * pull + self.momentum * buffer, buffer)

@@ -10,6 +10,7 @@ import numpy as np
 
 from heavyball_dynamics._batching import batch_shape, map_arrays
 from heavyball_dynamics._drawing import Drawable
+from heavyball_dynamics._probe import NotLinearError
 from heavyball_dynamics._protocols import Algorithm, is_flow
 from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._types import ArrayLike, ComplexArray, FloatArray, IntArray
@@ -138,7 +139,12 @@ def frozen_modes(
     discrete = not is_flow(algorithm)
     moments = _moments(times, whole=discrete)
     value = np.atleast_1d(real_array("curvature", curvature))
-    found = [_modes_at(algorithm, value, moment, rtol, discrete=discrete) for moment in moments]
+    try:
+        found = [_modes_at(algorithm, value, moment, rtol, discrete=discrete) for moment in moments]
+    except NotLinearError as error:
+        if discrete or moments[0] != 0:
+            raise
+        raise NotLinearError(f"{error} At t = 0 it may have no poles yet: begin the `times` above 0.") from None
     shape = np.broadcast_shapes(*(modes.damping.shape for modes in found))
 
     def stacked(name: str, extra: tuple[int, ...] = ()) -> Any:

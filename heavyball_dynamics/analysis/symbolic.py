@@ -9,6 +9,7 @@ import numpy as np
 from heavyball_dynamics._batching import leaves, rebuild
 from heavyball_dynamics._probe import NotLinearError, TimeNeededError, UnsetTime, call, time_needed
 from heavyball_dynamics._protocols import Algorithm, is_flow
+from heavyball_dynamics._schedule import at_step, has_schedules
 from heavyball_dynamics.analysis._calling import POSITIVE, exact, symbolic_call, vector, with_symbols, without_floats
 from heavyball_dynamics.analysis._inequalities import hurwitz_conditions, simplified
 
@@ -92,7 +93,7 @@ def characteristic_polynomial(
     """
     import sympy
 
-    rule = _formula(algorithm)
+    rule = _formula(algorithm, k)
     flow = is_flow(rule)
     wrong = k if flow else t
     if wrong is not None:
@@ -110,13 +111,19 @@ def characteristic_polynomial(
     return sympy.Poly(coefficients, variable)
 
 
-def _formula(algorithm: Any) -> Any:
-    """Return an instance of symbols and exact numbers."""
+def _formula(algorithm: Any, k: Any) -> Any:
+    """Return an instance of symbols and exact numbers, that of step k where schedules vary."""
     if "quadratic" in getattr(algorithm, "requires", ()):
         name = algorithm.__name__ if isinstance(algorithm, type) else type(algorithm).__name__
         raise TypeError(f"`algorithm` must be a formula. {name} works on the numbers of a quadratic: see "
                         "hb.analyze_modes.")  # fmt: skip
-    return with_symbols(algorithm) if isinstance(algorithm, type) else exact(algorithm)
+    if isinstance(algorithm, type):
+        return with_symbols(algorithm)
+    if has_schedules(algorithm):
+        if k is None:
+            raise time_needed(algorithm)
+        algorithm = at_step(algorithm, k)
+    return exact(algorithm)
 
 
 def _loop(rule: Algorithm, spring: _Spring, time: Any) -> sympy.Matrix:
@@ -194,7 +201,7 @@ def stability_conditions(
     curvature*lr < 2*momentum + 2
     momentum < 1
     """
-    rule = _formula(algorithm)
+    rule = _formula(algorithm, k)
     polynomial = characteristic_polynomial(rule, curvature=curvature, k=k, t=t)
     coefficients = polynomial.all_coeffs()
     if polynomial.gen.name == "z":

@@ -40,9 +40,7 @@ class _Carried:
 
     def __call__(self, k: Any) -> Any:
         momentum = value_at(self.momentum, k)
-        if k == 0:
-            return momentum
-        return momentum * (np.asarray(self.lr(k)) / _moving(self.lr(k - 1), k - 1))
+        return momentum if k == 0 else _ratio(momentum, self.lr(k), self.lr(k - 1), k)
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class _Uncarried:
 
     def __call__(self, k: Any) -> Any:
         momentum = value_at(self.momentum, k)
-        return momentum if k == 0 else momentum * (np.asarray(self.lr(k - 1)) / _moving(self.lr(k), k))
+        return momentum if k == 0 else _ratio(momentum, self.lr(k - 1), self.lr(k), k)
 
 
 @dataclass(frozen=True)
@@ -85,13 +83,48 @@ class _AverageMomentum:
     rate: _AverageRate
 
     def __call__(self, k: Any) -> Any:
-        return 1 - np.asarray(value_at(self.lr, k)) / _moving(self.rate(k), k)
+        rate = self.rate(k)
+        return 1 - _ratio(1.0, value_at(self.lr, k), rate, k)
 
 
-def _moving(lr: Any, k: Any) -> Any:
-    if not np.all(np.asarray(lr) > 0):
+@dataclass(frozen=True)
+class _Skipping:
+    """torch's momentum: a step with the momentum 0 leaves the buffer alone, and the first other one fills it anew."""
+
+    momentum: Schedule
+    _begun: list[Any] = field(default_factory=list, repr=False, compare=False)
+
+    def __call__(self, k: Any) -> Any:
+        if k == np.inf:
+            return self.momentum(k)
+        while len(self._begun) <= k:  # whether there is a buffer before step j
+            j = len(self._begun)
+            self._begun.append(self._begun[-1] | (np.asarray(self.momentum(j - 1)) != 0) if j else np.zeros((), bool))
+        momentum = np.asarray(self.momentum(k))
+        if k == 0:
+            return momentum
+        stale = self._begun[k] & (momentum != 0) & (np.asarray(self.momentum(k - 1)) == 0)
+        if np.any(stale):
+            raise ValueError(
+                "`momentum` must not return from 0 in the torch dialect: torch leaves its buffer alone while the "
+                f"momentum is 0, and goes on with the old one. Received {momentum} after 0 at step {k}. "
+                "hb.LookAheadNesterov does the same under nesterov=True."
+            )
+        return np.where(self._begun[k], momentum, 0.0)[()]
+
+
+def skipping(momentum: Any) -> Any:
+    """Return what torch makes of a momentum that varies."""
+    return Schedule(_Skipping(momentum)) if isinstance(momentum, Schedule) else momentum
+
+
+def _ratio(momentum: Any, above: Any, below: Any, k: Any) -> Any:
+    """Return momentum·above/below, which is 0 where both are and nothing moves."""
+    momentum, above, below = np.broadcast_arrays(momentum, above, below)
+    product = momentum * above
+    if np.any((below <= 0) & (product != 0)):
         raise ValueError(
-            f"`lr` must be > 0 at every step in a dialect that keeps it outside of the buffer: a buffer filled at lr = "
-            f"0 is in no displacement. Received {lr} at step {k}. Begin the warm-up above 0."
+            "`lr` must not rise from 0 in a dialect that keeps it outside of the buffer: what fills the buffer at lr = "
+            f"0 is in no displacement. Received {below} and {above} in the steps to {k}. Begin the warm-up above 0."
         )
-    return np.asarray(lr)
+    return np.where(product == 0, 0.0, momentum * (above / np.where(below == 0, 1.0, below)))[()]

@@ -52,7 +52,8 @@ def from_buffer(dialect: str, buffer: Any, *, lr: Hyperparameter) -> Any:
     .. math:: V = v \quad\text{(keras, goodfellow)}, \qquad V = -av \quad\text{(torch, ema)}
 
     It is the start velocity that makes a method go on where the framework stopped. Under ``nesterov=True`` the start
-    position is x = y - βV in the dialects that store the look-ahead point y.
+    position is x = y - βV in the dialects that store the look-ahead point y; a `LookAheadNesterov` goes on from the
+    state ``hb.BufferState(y, buffer)`` instead.
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ def from_buffer(dialect: str, buffer: Any, *, lr: Hyperparameter) -> Any:
     buffer : array (*batch, dim)
         Its momentum buffer v.
     lr : float or array (*batch,)
-        The dialect's own learning rate a, > 0 where it multiplies the buffer.
+        The dialect's own learning rate a of the step that made the displacement, > 0 where it multiplies the buffer:
+        a method with schedules that goes on at step k takes the one of step k - 1.
 
     Returns
     -------

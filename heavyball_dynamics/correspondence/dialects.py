@@ -25,7 +25,7 @@ from heavyball_dynamics._validation import finite, hyperparameter, is_symbolic, 
 from heavyball_dynamics.algorithms.dampened import DampenedHeavyBall
 from heavyball_dynamics.algorithms.look_ahead import LookAheadNesterov
 from heavyball_dynamics.algorithms.methods import GradientDescent, HeavyBall, Nesterov
-from heavyball_dynamics.correspondence._scheduled import averages, carried, uncarried
+from heavyball_dynamics.correspondence._scheduled import averages, carried, skipping, uncarried
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ def from_dialect(
 
     .. math:: \beta_k\,\frac{\alpha_k}{\alpha_{k-1}} \quad (k \ge 1).
 
+    At momentum 0 torch makes no buffer; the first gradient after that fills it, so that the momentum of that step
+    counts as 0 too.
     Under ``nesterov=True`` there is no such form where the momentum varies, outside also where the learning rate does:
     the result is then a `LookAheadNesterov`, whose position is the y_k that the framework stores.
 
@@ -86,7 +88,7 @@ def from_dialect(
     dialect : {"torch", "keras", "ema", "goodfellow"}
         Whose hyperparameters these are; `DIALECTS` holds the update rules.
     lr : float, array (*batch,) or schedule
-        The dialect's learning rate a >= 0; outside of the buffer a schedule has to be > 0.
+        The dialect's learning rate a >= 0; outside of the buffer a schedule must not rise from 0.
     momentum : float, array (*batch,) or schedule
         Momentum β.
     nesterov : bool
@@ -148,7 +150,8 @@ def from_dialect(
     if nesterov:
         return Nesterov(method.lr, method.momentum)
     if spelling.outside:
-        method = HeavyBall(method.lr, carried(before.lr, before.momentum))
+        kept = skipping(before.momentum) if dialect == "torch" else before.momentum
+        method = HeavyBall(method.lr, carried(before.lr, kept))
     if dampened and (isinstance(method.momentum, Schedule) or np.any(method.momentum != 0)):
         return DampenedHeavyBall(method.lr, method.momentum, dampening)
     return method

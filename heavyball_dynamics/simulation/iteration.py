@@ -8,7 +8,7 @@ import numpy as np
 
 from heavyball_dynamics._batching import append_axes, batch_shape, leaves, rebuild
 from heavyball_dynamics._protocols import Method, ObjectiveLike, require_method, require_objective
-from heavyball_dynamics._schedule import at_step, has_schedules
+from heavyball_dynamics._schedule import at_step, has_schedules, unresolved
 from heavyball_dynamics._types import ArrayLike, BoolArray, FloatArray, State
 from heavyball_dynamics._validation import count
 from heavyball_dynamics.algorithms.states import PhaseState
@@ -105,7 +105,15 @@ def iterate(
     steps, every = count("steps", steps, 0), count("save_every", save_every, 1)
     first = count("first_step", first_step, 0)
     with np.errstate(all="ignore"):
-        return _run(method, objective, position, velocity, range(first, first + steps), every)
+        try:
+            return _run(method, objective, position, velocity, range(first, first + steps), every)
+        except TypeError as error:
+            for name in unresolved(method):
+                error.add_note(
+                    f"`{name}` of {type(method).__name__} is a callable that nobody has called: wrap it in "
+                    "hb.Schedule, in a rule that is a dataclass, to have its value of every step put in its place."
+                )
+            raise
 
 
 def _run(
@@ -119,9 +127,12 @@ def _run(
     rule = append_axes(rule, 1)
     shape = (*batch, objective.dim)
     saved = np.unique(np.append(np.arange(0, len(clock) + 1, every), len(clock)))
-    record = _Record(rule, objective, len(saved), shape)
+    # What a step leaves behind is measured by the rule of that step, also where a run is resumed.
+    before = append_axes(at_step(method, max(clock.start - 1, 0)), 1) if varies else rule
+    record = _Record(before, objective, len(saved), shape)
     alive, stop_time = np.ones(batch, dtype=bool), np.full(batch, np.nan)
     record.save(state, displacement, alive)
+    record.method = rule
     done = 0
     for k in clock:
         if varies and k > clock.start:

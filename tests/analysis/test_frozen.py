@@ -94,3 +94,8 @@ def test_frozen_rates_follow_a_slowly_varying_rule():
 def test_bad_times(times, message):
     with pytest.raises(ValueError, match=message):
         hb.frozen_modes(hb.HeavyBall(0.1, 0.5), [1.0], times)
+
+
+def test_infinite_friction_at_time_zero_is_explained():
+    with pytest.raises(ValueError, match="At t = 0 it may have no poles yet: begin the `times` above 0"):
+        hb.frozen_modes(hb.NesterovFlow(), [1.0], [0.0, 1.0])

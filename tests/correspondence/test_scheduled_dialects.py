@@ -131,12 +131,75 @@ def test_look_ahead_points_go_back_to_their_own_dialect_only():
         hb.to_dialect(accelerated, "keras")
 
 
+def sgd_of_torch(torch, rates, momenta, *, nesterov=False, dampening=0.0):
+    x = torch.tensor(START, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([x], lr=0.1, momentum=0.5, nesterov=nesterov, dampening=dampening)
+    path = [START]
+    for a, b in zip(rates, momenta, strict=True):
+        optimizer.param_groups[0].update(lr=float(a), momentum=float(b))
+        x.grad = torch.from_numpy(np.array(LOSS.gradient(x.detach().numpy())))
+        optimizer.step()
+        path.append(x.detach().numpy().copy())
+    return np.array(path)
+
+
+@pytest.mark.parametrize(("nesterov", "dampening"), [(False, 0.0), (False, 0.3), (True, 0.0)])
+def test_torch_makes_no_buffer_at_momentum_zero(nesterov, dampening):
+    """The first gradient under a momentum fills torch's buffer whole, however late it comes."""
+    torch = pytest.importorskip("torch")
+    momenta = [hb.AcceleratedMomentum()(k) for k in range(STEPS)]
+    assert momenta[:2] == [0, 0]
+    expected = sgd_of_torch(torch, RATES, momenta, nesterov=nesterov, dampening=dampening)
+    method = hb.from_dialect(
+        "torch", lr=hb.Schedule(RATES), momentum=hb.AcceleratedMomentum(), nesterov=nesterov, dampening=dampening
+    )
+    assert_allclose(hb.iterate(method, LOSS, START, STEPS).position, expected, rtol=1e-11)
+
+
+def test_torch_goes_on_with_an_old_buffer_after_momentum_zero():
+    torch = pytest.importorskip("torch")
+    momenta = np.where(np.arange(STEPS) % 5 == 3, 0.0, MOMENTA)
+    arguments = {"lr": hb.Schedule(RATES), "momentum": hb.Schedule(momenta)}
+    run = hb.iterate(hb.from_dialect("torch", nesterov=True, **arguments), LOSS, START, STEPS)
+    assert_allclose(run.position, sgd_of_torch(torch, RATES, momenta, nesterov=True), rtol=1e-11)
+    with pytest.raises(ValueError, match="`momentum` must not return from 0 in the torch dialect.* at step 4"):
+        hb.iterate(hb.from_dialect("torch", **arguments), LOSS, START, STEPS)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_goes_on_from_a_buffer_in_the_middle_of_a_schedule(nesterov):
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(START, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([x], lr=0.1, momentum=0.5, nesterov=nesterov)
+    path = []
+    for k in range(STEPS):
+        if k == 7:
+            buffer, there = optimizer.state[x]["momentum_buffer"].numpy().copy(), x.detach().numpy().copy()
+        optimizer.param_groups[0].update(lr=float(RATES[k]), momentum=float(MOMENTA[k]))
+        x.grad = torch.from_numpy(np.array(LOSS.gradient(x.detach().numpy())))
+        optimizer.step()
+        path.append(x.detach().numpy().copy())
+    method = hb.from_dialect("torch", lr=hb.Schedule(RATES), momentum=hb.Schedule(MOMENTA), nesterov=nesterov)
+    if nesterov:
+        run = hb.iterate(method, LOSS, hb.BufferState(there, buffer), STEPS - 7, first_step=7)
+    else:
+        V = hb.from_buffer("torch", buffer, lr=RATES[6])
+        run = hb.iterate(method, LOSS, there, STEPS - 7, velocity=V, first_step=7)
+    assert_allclose(run.position[1:], path[7:], rtol=1e-11)
+
+
 def test_a_warm_up_from_zero_is_refused_outside():
     """A buffer filled at lr = 0 is in no displacement; inside of the buffer there is nothing to fill."""
     warm_up = hb.Schedule([0.0, 0.1, 0.2])
     method = hb.from_dialect("torch", lr=warm_up, momentum=0.9)
-    with pytest.raises(ValueError, match="`lr` must be > 0 at every step .* Received 0.0 at step 0.* at step 1"):
+    with pytest.raises(ValueError, match="`lr` must not rise from 0 .* Received 0.0 and 0.1 in the steps to 1"):
         hb.iterate(method, hb.Quadratic([1.0]), [1.0], 3)
+    # A learning rate that ends at 0, and stays there, moves nothing, whatever the buffer holds.
+    ending = 1e-3 * np.maximum(0.0, np.cos(np.linspace(0, np.pi, 20)))
+    for dialect in ("torch", "ema"):
+        method = hb.from_dialect(dialect, lr=hb.Schedule(ending), momentum=0.9)
+        run = hb.iterate(method, LOSS, START, 20)
+        assert_allclose(run.position, literal(dialect, ending, 0.9 * np.ones(20), nesterov=False), rtol=1e-11)
     run = hb.iterate(hb.from_dialect("keras", lr=warm_up, momentum=0.9), hb.Quadratic([1.0]), [1.0], 3)
     assert run.position[1, 0] == 1
     with pytest.raises(ValueError, match="`momentum` must be < 1 at the first step in the ema dialect"):
