@@ -14,7 +14,9 @@ from heavyball_dynamics.analysis.impulse_responses import ImpulseResponse
 from heavyball_dynamics.analysis.loci import RootLocus
 from heavyball_dynamics.analysis.maps import StabilityMap
 from heavyball_dynamics.analysis.modes import Modes
+from heavyball_dynamics.analysis.nyquist_curves import NyquistCurve
 from heavyball_dynamics.analysis.pole_maps import PoleMap
+from heavyball_dynamics.analysis.robustness_cards import Robustness
 from heavyball_dynamics.analysis.stability_regions import StabilityRegion
 from heavyball_dynamics.analysis.tradeoffs import RateNoiseTradeoff
 from heavyball_dynamics.figures.audit import plot_audit
@@ -29,10 +31,12 @@ from heavyball_dynamics.figures.impulse_response import plot_impulse_response
 from heavyball_dynamics.figures.loss import plot_loss
 from heavyball_dynamics.figures.mode_portraits import plot_mode_portrait
 from heavyball_dynamics.figures.noise import plot_expected_loss
+from heavyball_dynamics.figures.nyquist import plot_nyquist
 from heavyball_dynamics.figures.pole_map import plot_pole_map
 from heavyball_dynamics.figures.portrait import plot_phase_portrait
 from heavyball_dynamics.figures.preconditioner import plot_frozen_preconditioner
 from heavyball_dynamics.figures.race import plot_race
+from heavyball_dynamics.figures.robustness_card import plot_robustness
 from heavyball_dynamics.figures.root_locus import plot_modes, plot_root_locus
 from heavyball_dynamics.figures.saddle_crossing import plot_saddle_crossing
 from heavyball_dynamics.figures.stability_map import plot_stability_map
@@ -106,10 +110,12 @@ _FIGURES: dict[type[Any], Any] = {
     LossCurves: plot_loss,
     ModePortrait: plot_mode_portrait,
     Modes: plot_modes,
+    NyquistCurve: plot_nyquist,
     PhasePortrait: plot_phase_portrait,
     PoleMap: plot_pole_map,
     Race: plot_race,
     RateNoiseTradeoff: plot_tradeoff,
+    Robustness: plot_robustness,
     RootLocus: plot_root_locus,
     SaddleCrossings: plot_saddle_crossing,
     StabilityMap: plot_stability_map,
