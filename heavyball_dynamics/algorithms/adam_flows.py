@@ -220,7 +220,7 @@ def _check(flow: Any) -> None:
 
 def kept_shares(lr: Hyperparameter, **rates: Hyperparameter) -> Any:
     """Return 1 - rate·lr for each rate, the share that a method's average keeps in a step."""
-    positive("lr", lr)
+    lr = positive("lr", lr)
     for name, rate in rates.items():
         # Of a batch of rates the one that a learning rate meets decides.
         hyperparameter(f"lr * {name}", lr * rate, rule="<= 1", check=lambda x: x <= 1,

@@ -15,6 +15,7 @@ _ITERATIONS = 100
 _HALVINGS = 30
 _LATER = (1, 4, 16)  # rounds after which the search begins anew, once averages have filled
 _SAME = 1e-6  # two states closer than this, relative to the cycle, are one
+_ROUNDED = 16 * np.finfo(np.float64).eps  # what rounding may change a part of a state by in a step
 _RANGE = 1e3  # how much larger or smaller than in the first orbit the parts of a state are believed to be
 
 
@@ -138,11 +139,35 @@ def _levenberg_marquardt(search: CycleSearch, start: FloatArray) -> FloatArray:
     return _newton(search, np.asarray(result.x) * unit, damped=True)
 
 
-def lowest_period(search: CycleSearch, flat: FloatArray) -> int:
-    """Return the lowest divisor of the period after which a state is the same."""
+def lowest_period(search: CycleSearch, flat: FloatArray) -> tuple[int, FloatArray]:
+    """Return the lowest divisor of the period after which a state is the same, and that state.
+
+    Where there are cycles of all sizes around a fixed point, the search shrinks to it: a cycle of such a family that is
+    nothing beside the first orbit stands for the fixed point.
+    """
     states = orbit(search.step.step, flat, search.period)
-    scale = search.scale(flat)
-    for p in range(1, search.period):
-        if search.period % p == 0 and np.all(np.abs(states[p] - flat) <= _SAME * scale):
-            return p
-    return search.period
+    apart = np.abs(states - flat)
+    divisors = [p for p in range(1, search.period) if search.period % p == 0]
+    for p in divisors:
+        if np.all(apart[p] <= _SAME * search.scale(flat)):
+            return p, flat
+    for p in divisors:
+        if np.all(apart[p] <= _SAME * search.usual) and _in_family(search, flat):
+            shrunk = search._replace(period=p)
+            end = _newton(shrunk, flat, damped=False)
+            if shrunk.error(end) <= search.tolerance:
+                return p, end
+    return search.period, flat
+
+
+def _in_family(search: CycleSearch, flat: FloatArray) -> bool:
+    """Tell whether cycles of other sizes are next to this one: the round has a multiplier of one."""
+    residual = search.jacobian(flat)
+    return bool(np.all(np.isfinite(residual)) and np.abs(np.linalg.eigvals(residual)).min() < _SAME)
+
+
+def drifts(search: CycleSearch, flat: FloatArray) -> bool:
+    """Tell whether a number of the state, such as a sum of squares, makes for its next value instead of coming back."""
+    states = orbit(search.step.step, flat, search.period)
+    missed, way = np.abs(states[-1] - flat), np.abs(np.diff(states, axis=0)).sum(axis=0)
+    return bool(np.any((missed > 0.5 * way) & (missed > _ROUNDED * search.period * search.scale(flat))))

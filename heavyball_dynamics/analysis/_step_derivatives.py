@@ -13,7 +13,6 @@ asks for more than gradients, is found out by comparison with differences, which
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +30,7 @@ from heavyball_dynamics._probe import (
 )
 from heavyball_dynamics._protocols import Method, ObjectiveLike
 from heavyball_dynamics._types import FloatArray, State
+from heavyball_dynamics.analysis._complex_steps import on_complex_numbers
 from heavyball_dynamics.analysis.jacobian import step_jacobian
 from heavyball_dynamics.objectives._differentiate import differentiate
 
@@ -169,14 +169,9 @@ class StepMap:
         moved = numbers + 1j * np.diag(steps)
         given = [moved[:, inner + j * dim : inner + (j + 1) * dim] for j in range(len(asked))]
         replaying = _Answers(dim, given)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", np.exceptions.ComplexWarning)
-                state = self.state(moved[:, :inner])
-                after = self._method.step(self._time, state, replaying)
-        except (TypeError, AttributeError, IndexError, np.exceptions.ComplexWarning):
-            return None  # it rounds or stores real numbers, or asks for more than gradients
-        if len(replaying.queries) != len(asked):
+        state = self.state(moved[:, :inner])
+        after = on_complex_numbers(lambda: self._method.step(self._time, state, replaying))
+        if after is None or len(replaying.queries) != len(asked):
             return None
 
         def slopes(values: list[Any]) -> FloatArray:

@@ -8,10 +8,13 @@ import numpy as np
 
 from heavyball_dynamics._batching import batch_shape, leaves
 from heavyball_dynamics._protocols import Method, ObjectiveLike, require_method, require_objective
+from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._types import ArrayLike, ComplexArray, FloatArray, State
 from heavyball_dynamics._validation import count, one_number, points, require, require_numbers
-from heavyball_dynamics.analysis._cycle_search import CycleSearch, candidates, leaf_sizes, lowest_period
+from heavyball_dynamics.analysis._cycle_search import CycleSearch, candidates, drifts, leaf_sizes, lowest_period
 from heavyball_dynamics.analysis._step_derivatives import StepMap, orbit
+
+_NEUTRAL = 1e-9  # multipliers this close to the unit circle are on it, as far as rounding tells
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Cycle:
         Floquet multipliers, the largest first: eigenvalues of the product of the Jacobians of one round. A small
         deviation is multiplied by them a round.
     stable : bool
-        Whether all multipliers are inside the unit circle, so that everything near tends to the cycle.
+        Whether all multipliers are inside the unit circle by 1e-9 or more, so that everything near tends to the cycle.
     period : int
         Number of steps after which the states repeat first; 1 is a fixed point.
     asked : int
@@ -61,7 +64,8 @@ class Cycle:
         """Return the period, the stability and the positions in a few lines."""
         largest = float(np.abs(self.multipliers).max())
         what = "fixed point (period 1)" if self.period == 1 else f"cycle of period {self.period}"
-        stability = "stable" if self.stable else "not stable"
+        neutral = abs(largest - 1) <= _NEUTRAL
+        stability = "stable" if self.stable else "neutral" if neutral else "not stable"
         lines = [f"{what}, {stability}: largest multiplier {largest:.5g} in modulus"]
         if self.period < self.asked:
             lines[0] += f"; period {self.asked} was asked for: try another start"
@@ -114,8 +118,8 @@ def find_cycle(
     Raises
     ------
     ValueError
-        If no cycle of that period is found from there, the rule varies in time and no `k` is given, it cannot be
-        differentiated there, or it has batch axes.
+        If no cycle of that period is found from there, or only what drifts like a growing sum; the rule varies in time
+        and no `k` is given, it cannot be differentiated there, or it has batch axes.
     TypeError
         If `method` is no method.
 
@@ -123,7 +127,8 @@ def find_cycle(
     -----
     Newton's method is tried first with full steps, which follow kinks well, then damped by the natural monotonicity
     test, then the method of Levenberg and Marquardt; the first one to find the asked period wins over those that find
-    a divisor of it. Only where all of them fail are they tried from states that a run from there reaches 1, 4 and 16
+    a divisor of it; cycles of a family of all sizes that have shrunk below 1e-6 of the first orbit count as its fixed
+    point. Only where all of them fail are they tried from states that a run from there reaches 1, 4 and 16
     rounds later. What a run tends to by itself need not be what is found: look at `stable`.
 
     References
@@ -148,14 +153,14 @@ def find_cycle(
     resumed = isinstance(position, tuple) and hasattr(position, "_fields")
     parts = [points("position", leaf, objective.dim) for leaf in (leaves(position) if resumed else [position])]
     start = parts[0]
-    if any(part.ndim != 1 for part in parts) or batch_shape(method):
+    _require_step(k)
+    if any(part.ndim != 1 for part in parts) or batch_shape(method if k is None else at_step(method, k)):
         raise ValueError(
             f"`position` must be one point, of shape ({objective.dim},), and the method must have scalar "
             f"hyperparameters. Received shape {start.shape} and {method!r}: call find_cycle for each."
         )
     limit = one_number("tolerance", tolerance)
     require("tolerance", limit, limit > 0, "> 0")
-    _require_step(k)
     step = StepMap(method, objective, start, k)
     if resumed:
         if len(parts) != step.number:
@@ -167,19 +172,27 @@ def find_cycle(
         raise ValueError(f"`position` must be one from which {asked} steps stay finite. Received {start.tolist()}.")
     usual = leaf_sizes(first, step.number)
     search = CycleSearch(step, asked, float(limit), np.where(usual > 0, usual, 1.0))
-    best, lowest, errors = None, 0, []
+    return _cycle(search, *_found(search, start))
+
+
+def _found(search: CycleSearch, start: FloatArray) -> tuple[FloatArray, int]:
+    """Return a state of the cycle whose lowest period comes nearest to the one asked for, and that period."""
+    best, lowest, errors, drifted = None, 0, [], False
     for candidate in candidates(search):
         error = search.error(candidate)
         errors.append(error)
-        if error <= search.tolerance:
-            found = lowest_period(search, candidate)
-            if found > lowest:
-                best, lowest = candidate, found
-            if found == asked:
-                break
+        if error > search.tolerance:
+            continue
+        found, state = lowest_period(search, candidate)
+        if found > 1 and drifts(search, state):
+            drifted = True
+        elif found > lowest:
+            best, lowest = state, found
+        if best is not None and lowest == search.period:
+            break
     if best is None:
-        raise _not_found(search, start, min(errors, default=np.inf))
-    return _cycle(search, best, lowest)
+        raise _not_found(search, start, min(errors, default=np.inf), drifted=drifted)
+    return best, lowest
 
 
 def _require_step(k: float | None) -> None:
@@ -208,7 +221,7 @@ def _cycle(search: CycleSearch, flat: FloatArray, period: int) -> Cycle:
         points=np.array(whole.position),
         states=whole,
         multipliers=multipliers,
-        stable=bool(np.all(np.abs(multipliers) < 1)),
+        stable=bool(np.all(np.abs(multipliers) < 1 - _NEUTRAL)),
         period=period,
         asked=search.period,
         residual=round_.error(flat),
@@ -216,8 +229,10 @@ def _cycle(search: CycleSearch, flat: FloatArray, period: int) -> Cycle:
     )
 
 
-def _not_found(search: CycleSearch, start: FloatArray, error: float) -> ValueError:
+def _not_found(search: CycleSearch, start: FloatArray, error: float, *, drifted: bool) -> ValueError:
     left = f"the residual stays at {error:.2g}" if np.isfinite(error) else "the rule cannot be differentiated there"
+    if drifted:
+        left = "what comes back there drifts in a part of its state, like a sum that grows round by round"
     return ValueError(
         f"`period` must be one that exists near the start. Received {search.period}, and from {start.tolist()} no "
         f"cycle of that period, nor a fixed point, was found: {left}. Start nearer to one: hb.bifurcation_diagram "

@@ -8,14 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._drawing import Drawable
 from heavyball_dynamics._probe import NotLinearError
 from heavyball_dynamics._protocols import Method, require_method
+from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._types import ArrayLike, FloatArray
 from heavyball_dynamics._validation import count, real_array
 from heavyball_dynamics.analysis._linear_steps import linear_steps, transient
 from heavyball_dynamics.analysis._lyapunov import covariance_solution
-from heavyball_dynamics.analysis._response_derivatives import StepDerivative, response_derivatives
+from heavyball_dynamics.analysis._response_derivatives import (
+    StepDerivative,
+    response_derivatives,
+    response_differences,
+)
 
 _CANCELLED = 1e-3  # a sum of weights this small beside their size is none to divide by
 
@@ -46,6 +52,9 @@ class ImpulseResponse(Drawable):
         weighted one, (1+β)/(1-β) of the heavy ball. Summed like `total`; NaN where the weights cancel.
     k : int or None
         The step whose displacement is explained; None where all steps are alike.
+    derivatives : str
+        Where the weights come from: "matrices" of a linear rule, "complex steps" through the rule, both exact, or
+        "differences" of runs, where the rule does not take complex numbers; those are known to nine digits or so.
 
     Examples
     --------
@@ -61,6 +70,7 @@ class ImpulseResponse(Drawable):
     effective_memory: FloatArray
     effective_samples: FloatArray
     k: int | None
+    derivatives: str
 
     def summary(self) -> str:
         """Return two lines for each batch element."""
@@ -76,6 +86,8 @@ class ImpulseResponse(Drawable):
                     f"as much noise as a mean of {self.effective_samples[index]:.6g}"
                 ),
             ]
+        if self.derivatives == "differences":
+            lines.append("weights by differences of runs: the rule does not take complex numbers")
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -99,7 +111,8 @@ def impulse_response(
 
     The gradients of a step, where a rule asks for several, all change together. Linear rules are probed with unit
     vectors and have these weights on any loss; what they are on a rule that is not linear depends on where it is: it is
-    run on a constant gradient and differentiated there by complex steps, exact to rounding.
+    run on a constant gradient and differentiated there by complex steps, exact to rounding. Of rules that decide,
+    round, or take absolute values, runs with one gradient changed are compared instead.
 
     Parameters
     ----------
@@ -111,7 +124,8 @@ def impulse_response(
         The step, counted from 0, whose displacement is explained, at least steps - 1. By default steps - 1, so that all
         gradients since the start are shown. Rules that do not vary in time have the same weights at every step.
     around : float or array (*batch,), optional
-        The constant gradient around which a rule that is not linear is linearized; linear rules need none.
+        The constant gradient around which a rule that is not linear is linearized; linear rules need none, and have the
+        same weights around all.
 
     Returns
     -------
@@ -121,7 +135,7 @@ def impulse_response(
     Raises
     ------
     ValueError
-        If the rule is not linear and no `around` is given, or it cannot be differentiated; if k is below steps - 1.
+        If the rule is not linear and no `around` is given, or it is not differentiable there; if k is below steps - 1.
     TypeError
         If the method is none, or a count is no whole number.
 
@@ -168,21 +182,28 @@ def impulse_response(
                 f"{error} Its weights depend on the gradients: give `around`, a constant gradient to linearize at."
             ) from None
         found = response_derivatives(method, near, last, number)
-        return _response(lambda step: found[step - last - 1], last, number, None, constant=False)
+        if found is None:
+            weights, cumulative = response_differences(method, near, last, number)
+            return _response(weights, cumulative, None, last, "differences")
+        weights, cumulative = _backwards(lambda step: found[step - last - 1], last, number)
+        return _response(weights, cumulative, None, last, "complex steps")
+    batch = batch_shape(at_step(method, last), () if near is None else near.shape)
 
     def derivative(step: int) -> StepDerivative:
         matrices = linear.at(step)
-        return StepDerivative(matrices.A, matrices.B.sum(axis=-1))
+        A, b = matrices.A, matrices.B.sum(axis=-1)
+        return StepDerivative(np.broadcast_to(A, (*batch, *A.shape[-2:])), np.broadcast_to(b, (*batch, b.shape[-1])))
 
+    weights, cumulative = _backwards(derivative, last, number)
     sums = _endless(derivative(last)) if linear.constant else None
-    return _response(derivative, last, number, sums, constant=linear.constant)
+    return _response(weights, cumulative, sums, None if linear.constant else last, "matrices")
 
 
 def _response(
-    at: Callable[[int], StepDerivative], last: int, number: int, sums: _Sums | None, *, constant: bool
+    weights: FloatArray, cumulative: FloatArray, sums: _Sums | None, k: int | None, derivatives: str
 ) -> ImpulseResponse:
-    weights, cumulative = _backwards(at, last, number)
     if sums is None:
+        number = weights.shape[-1]
         age = np.arange(1, number + 1)
         sums = _Sums(weights.sum(axis=-1), (age * weights).sum(axis=-1), (weights**2).sum(axis=-1))
     endless = np.isinf(sums.plain)
@@ -190,7 +211,7 @@ def _response(
         cancel = np.abs(sums.plain) <= _CANCELLED * np.sqrt(sums.squared)
         memory = np.where(endless, np.inf, np.where(cancel, np.nan, sums.aged / sums.plain))
         samples = np.where(endless, np.inf, np.where(cancel, np.nan, sums.plain**2 / sums.squared))
-    return ImpulseResponse(weights, cumulative, sums.plain, memory, samples, None if constant else last)
+    return ImpulseResponse(weights, cumulative, sums.plain, memory, samples, k, derivatives)
 
 
 def _backwards(at: Callable[[int], StepDerivative], last: int, number: int) -> tuple[FloatArray, FloatArray]:

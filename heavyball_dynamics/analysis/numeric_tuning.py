@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 from scipy.optimize import differential_evolution, minimize
 
+from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._probe import NotLinearError
+from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._types import FloatArray
 from heavyball_dynamics._validation import real_array
 from heavyball_dynamics.analysis.linear import loop_spectrum
-from heavyball_dynamics.analysis.worst_rates import UNSTABLE, rates_of
+from heavyball_dynamics.analysis.worst_rates import UNSTABLE, rates_of, require_steady
 
 _USUAL = {"lr": (1e-4, 1e4), "momentum": (0.0, 1.0 - 1e-9)}  # lr in units of 1/largest
 _LOWEST = 1e-8  # what a lower bound of zero means for a learning rate, as a share of the upper one
@@ -124,7 +126,7 @@ def search_numerically(search: Search, spectrum: FloatArray, *, whole: bool) -> 
     Raises
     ------
     ValueError
-        If the rule is not linear, or varies in time.
+        If the rule is not linear, varies in time, or has batch axes.
     """
     curvatures = _between(spectrum[0], spectrum[-1], _COARSE) if whole else spectrum
 
@@ -133,10 +135,7 @@ def search_numerically(search: Search, spectrum: FloatArray, *, whole: bool) -> 
         return np.asarray(np.max(rates_of(search.method(points), curvatures), axis=-1))
 
     box: Any = search.box
-    try:
-        worst(np.array([[0.5 * (low + high)] for low, high in box]))  # what is no linear rule is said before the search
-    except NotLinearError as error:
-        raise NotLinearError(f"`method_type` must be linear in state and gradient to be tuned. {error}") from None
+    _require_tunable(search)
     found = differential_evolution(
         worst, box, vectorized=True, rng=0, polish=False, updating="deferred", init="sobol", popsize=16, tol=1e-6,
         maxiter=150,
@@ -157,6 +156,21 @@ def search_numerically(search: Search, spectrum: FloatArray, *, whole: bool) -> 
         if rate <= before + 1e-12:
             break
     return search.method(best)
+
+
+def _require_tunable(search: Search) -> None:
+    """Say before the search what cannot be searched."""
+    middle = search.method(np.array([0.5 * (low + high) for low, high in search.box]))
+    if batch_shape(at_step(middle, 0)):
+        raise ValueError(f"`fixed` must hold one value a field, not a batch. Received {search.fixed!r}: call tune for "
+                         "each.")  # fmt: skip
+    try:
+        require_steady("method_type", middle)
+    except NotLinearError as error:
+        raise NotLinearError(
+            f"`method_type` must be linear in state and gradient to be tuned on a spectrum; hb.race tunes any rule on "
+            f"a loss. {error}"
+        ) from None
 
 
 def _examined(search: Search, point: FloatArray, *grids: FloatArray) -> float:

@@ -11,6 +11,7 @@ from scipy.optimize import elementwise
 from heavyball_dynamics._batching import batch_shape, map_arrays
 from heavyball_dynamics._fields import holder, with_field
 from heavyball_dynamics._protocols import Method, require_method
+from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._types import ArrayLike, FloatArray
 from heavyball_dynamics._validation import one_of, real_array, require
 from heavyball_dynamics.algorithms.methods import GradientDescent, HeavyBall, Nesterov
@@ -92,8 +93,8 @@ def tune(
     Raises
     ------
     ValueError
-        If the ends are not in order, the method has no such variant, bounds are missing or reversed, or the rule is not
-        linear or varies in time.
+        If the ends are not in order, the method has no such variant, bounds are missing or reversed, a fixed value is a
+        batch, or the rule is not linear or varies in time.
     TypeError
         If `method_type` is no dataclass of a method.
 
@@ -192,7 +193,7 @@ def stability_limit(method: Method, curvature: ArrayLike, *, k: int | None = Non
     0.38
     """
     require_method("method", method)
-    rule: Any = method
+    rule: Any = method if k is None else at_step(method, k)
     if holder(rule, "lr") is None:
         raise TypeError(f"`method` must be a dataclass with a field lr. Received {method!r}.")
     value = real_array("curvature", curvature)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from heavyball_dynamics._batching import batch_shape, map_arrays
+from heavyball_dynamics._probe import NotLinearError
 from heavyball_dynamics._protocols import Method, require_method
 from heavyball_dynamics._types import ArrayLike, FloatArray
 from heavyball_dynamics._validation import real_array, require
@@ -21,6 +22,25 @@ def rates_of(method: Any, curvatures: FloatArray) -> FloatArray:
     with np.errstate(all="ignore"):
         rate = loop_spectrum(method, curvatures, 0.0).rate
     return np.where(np.isfinite(rate), rate, UNSTABLE)
+
+
+def require_steady(name: str, method: Any) -> None:
+    """Raise ValueError unless the method has poles, the same at every step; NotLinearError where it has none.
+
+    What it is asked with is a mode that no method refuses.
+    """
+    mode = np.ones(1)
+    try:
+        loop_spectrum(method, mode, 0.0)
+    except NotLinearError:
+        raise
+    except ValueError:
+        loop_spectrum(method, mode, 0.0, k=0)  # a rule that varies may have no poles either; other errors come again
+        raise ValueError(
+            f"`{name}` must be a rule whose steps are all alike, for a rate over many of them. "
+            f"{type(method).__name__} varies in time. Received {method!r}: where schedules are the reason, "
+            "hb.at_step(method, k) puts the numbers of a step in their place."
+        ) from None
 
 
 def worst_rate(method: Method, smallest: ArrayLike, largest: ArrayLike) -> Any:
@@ -43,7 +63,7 @@ def worst_rate(method: Method, smallest: ArrayLike, largest: ArrayLike) -> Any:
     Raises
     ------
     ValueError
-        If the ends are not in order, shapes do not fit, or the rule is not linear.
+        If the ends are not in order, shapes do not fit, or the rule is not linear or varies in time.
     TypeError
         If `method` is no method.
 
@@ -58,6 +78,7 @@ def worst_rate(method: Method, smallest: ArrayLike, largest: ArrayLike) -> Any:
     0.8
     """
     require_method("method", method)
+    require_steady("method", method)
     low, high = interval(smallest, largest)
     shape = np.broadcast_shapes(batch_shape(method, low.shape), low.shape)
     spread: Any = map_arrays(method, lambda array: np.broadcast_to(array, shape).copy())

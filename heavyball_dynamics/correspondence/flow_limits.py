@@ -108,6 +108,19 @@ def _product_of_root(k: Any, lr: Any) -> Any:
     return np.sqrt(k) * lr
 
 
+# Functions with names, so that rows pickle.
+def _near_one(kind: Callable[..., Method], lr: Any) -> Method:
+    return kind(lr, 1 - np.sqrt(lr))
+
+
+def _average(lr: Any) -> Method:
+    return from_dialect("ema", lr=lr, momentum=1 - 2.0 * lr)
+
+
+def _nadam(lr: Any) -> NAdam:
+    return NAdam(lr, 1 - 2.0 * lr, 1 - 0.5 * lr, momentum_decay=1e3)
+
+
 def _warm(position: Any, objective: ObjectiveLike) -> RMSPropState:
     gradient = objective.gradient(position)
     return RMSPropState(position, gradient * gradient, 0 * gradient)
@@ -127,22 +140,22 @@ def _momentum_rows() -> list[FlowLimit]:
     return [
         FlowLimit("gradient_descent", "GradientDescent(lr)", GradientDescent, descent, _product, scaled, "-", 1.0, "lr",
                   "Explicit Euler steps of length lr.", "Euler 1768"),
-        FlowLimit("heavy_ball_fixed", "HeavyBall(lr, momentum)", lambda lr: HeavyBall(lr, 0.8), descent,
+        FlowLimit("heavy_ball_fixed", "HeavyBall(lr, momentum)", partial(HeavyBall, momentum=0.8), descent,
                   partial(_product, factor=5.0), "t = k·lr/(1 - momentum)", "momentum (0.8)", 1.0, "lr",
                   "Sped up, but without inertia.", _POLYAK),
-        FlowLimit("nesterov_fixed", "Nesterov(lr, momentum)", lambda lr: Nesterov(lr, 0.8), descent,
+        FlowLimit("nesterov_fixed", "Nesterov(lr, momentum)", partial(Nesterov, momentum=0.8), descent,
                   partial(_product, factor=5.0), "t = k·lr/(1 - momentum)", "momentum (0.8)", 1.0, "lr",
                   "The same limit.", _POLYAK),
-        FlowLimit("heavy_ball", "HeavyBall(lr, 1 - c·sqrt(lr))", lambda lr: HeavyBall(lr, 1 - np.sqrt(lr)), oscillator,
+        FlowLimit("heavy_ball", "HeavyBall(lr, 1 - c·sqrt(lr))", partial(_near_one, HeavyBall), oscillator,
                   _root_product, root, "c (1)", 1.0, "sqrt(lr)", "Mass 1, damping c.", _POLYAK),
-        FlowLimit("nesterov", "Nesterov(lr, 1 - c·sqrt(lr))", lambda lr: Nesterov(lr, 1 - np.sqrt(lr)), oscillator,
+        FlowLimit("nesterov", "Nesterov(lr, 1 - c·sqrt(lr))", partial(_near_one, Nesterov), oscillator,
                   _root_product, root, "c (1)", 1.0, "sqrt(lr)", "The same limit; the difference is of order 1.",
                   "Shi, Du, Jordan, Su 2018"),
         FlowLimit("heavy_ball_ema", "from_dialect('ema', lr, 1 - c·lr)",
-                  lambda lr: from_dialect("ema", lr=lr, momentum=1 - 2.0 * lr), HeavyBallFlow(0.5, 1.0), _product,
-                  scaled, "c (2)", 1.0, "lr", "x'' + c·x' + c·∇f = 0: mass 1/c, damping 1.", _POLYAK),
+                  _average, HeavyBallFlow(0.5, 1.0), _product, scaled, "c (2)", 1.0, "lr",
+                  "x'' + c·x' + c·∇f = 0: mass 1/c, damping 1.", _POLYAK),
         FlowLimit("nesterov_growing", "Nesterov(lr, AcceleratedMomentum(r))",
-                  lambda lr: Nesterov(lr, AcceleratedMomentum(3.0)), NesterovFlow(3.0), _root_product, root, "r (3)",
+                  partial(Nesterov, momentum=AcceleratedMomentum(3.0)), NesterovFlow(3.0), _root_product, root, "r (3)",
                   1.0, "sqrt(lr)", "Momentum (k - 1)/(k + r - 1); any other k + constant has the same limit.", _SU),
     ]  # fmt: skip
 
@@ -161,11 +174,11 @@ def _adam_rows() -> list[FlowLimit]:
         FlowLimit("amsgrad", "Adam(lr, 1 - a·lr, 1 - b·lr, amsgrad=True)", maximal.method, maximal, _product, scaled,
                   rates, 1.0, "lr", "Running supremum of the average square before correction.", _ADAM),
         FlowLimit("nadam", "NAdam(lr, 1 - a·lr, 1 - b·lr, momentum_decay → ∞)",
-                  lambda lr: NAdam(lr, 1 - 2.0 * lr, 1 - 0.5 * lr, momentum_decay=1e3), adam, _product, scaled, rates,
+                  _nadam, adam, _product, scaled, rates,
                   1.0, "lr", "Constant momentum; Adam's flow: the look-ahead vanishes in the limit.", _ADAM),
-        FlowLimit("adam_fixed", "Adam(lr, beta1, beta2)", lambda lr: Adam(lr, 0.6, 0.8, eps=0.1), sign, _product,
+        FlowLimit("adam_fixed", "Adam(lr, beta1, beta2)", partial(Adam, beta1=0.6, beta2=0.8, eps=0.1), sign, _product,
                   scaled, "beta1 (0.6), beta2 (0.8), eps (0.1)", 1.0, "lr", last, _MA),
-        FlowLimit("rmsprop_fixed", "RMSProp(lr, alpha)", lambda lr: RMSProp(lr, 0.8, eps=0.1), sign, _product,
+        FlowLimit("rmsprop_fixed", "RMSProp(lr, alpha)", partial(RMSProp, alpha=0.8, eps=0.1), sign, _product,
                   scaled, "alpha (0.8), eps (0.1)", 1.0, "lr", last, _MA),
     ]  # fmt: skip
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._protocols import ObjectiveLike, require_method
+from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._types import FloatArray
 from heavyball_dynamics._validation import real_array, require
 from heavyball_dynamics.algorithms.adaptive import AdaDelta
@@ -53,6 +55,9 @@ class Settings:
                             f"Received {method!r}.")  # fmt: skip
         if not isinstance(method, type):
             require_method(f"methods[{label!r}]", method)
+            if batch_shape(at_step(method, 0)):
+                raise ValueError(f"`methods[{label!r}]` must have scalar hyperparameters: the settings that are tried "
+                                 f"are the batch. Received {method!r}.")  # fmt: skip
         own = {f.name: f for f in fields(kind) if f.init}
         usual = {**_RANGES, **_OF_TYPES.get(kind, {}), **{name: _bounds(name, b) for name, b in (ranges or {}).items()}}
         bounds = {name: b for name, b in usual.items() if name in own}

@@ -12,6 +12,7 @@ from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._drawing import Drawable
 from heavyball_dynamics._probe import NotLinearError
 from heavyball_dynamics._protocols import Method, ObjectiveLike, require_method, require_objective
+from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._types import ArrayLike, FloatArray, IntArray
 from heavyball_dynamics._validation import count, one_number, points, real_array, require
 from heavyball_dynamics.analysis.tuning import stability_limit
@@ -163,8 +164,8 @@ def bifurcation_diagram(
     Raises
     ------
     ValueError
-        If the values are not one axis of numbers, the method has batch axes or refuses a value, or a count is too
-        small.
+        If the values are not one axis of numbers, there is no start, the method has batch axes or refuses a value, or a
+        count is too small.
     TypeError
         If the method is none or has no such field.
 
@@ -194,7 +195,7 @@ def bifurcation_diagram(
     known = is_dataclass(rule) and parameter in {f.name for f in fields(rule) if f.init}
     if not known:
         raise TypeError(f"`method` must be a dataclass with the field {parameter!r}. Received {method!r}.")
-    if batch_shape(method):
+    if batch_shape(at_step(method, 0)):  # schedules may hold batches too
         raise ValueError(f"`method` must have scalar hyperparameters. Received {method!r} with batch axes.")
     axis = real_array("values", values)
     if axis.ndim != 1 or not axis.size:
@@ -204,6 +205,8 @@ def bifurcation_diagram(
     limit = one_number("tolerance", tolerance)
     require("tolerance", limit, limit > 0, "> 0")
     start = points("position", position, objective.dim)
+    if not start.size:
+        raise ValueError(f"`position` must hold one start or more. Received shape {start.shape}.")
     swept = replace(rule, **{parameter: axis})
     warm = iterate(swept, objective, start[..., None, :], before, save_every=max(before, 1))
     run = iterate(swept, objective, warm.state, kept - 1, first_step=before)

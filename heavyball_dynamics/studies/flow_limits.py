@@ -13,9 +13,11 @@ from heavyball_dynamics._validation import one_number, one_of, points, real_arra
 from heavyball_dynamics.correspondence.flow_limits import FLOW_LIMITS, FlowLimit
 from heavyball_dynamics.simulation.integration import integrate
 from heavyball_dynamics.simulation.iteration import iterate
+from heavyball_dynamics.studies.measurements import lengths
 
 _MOST = 1_000_000  # steps of one run
 _RTOL, _ATOL = 1e-10, 1e-12
+_FAR = 1e8  # what is so much farther from the flow than the flow has gone has diverged
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,13 @@ class FlowApproach:
     steps : array (lr,)
         Numbers of steps that fit into the duration.
     error : array (*batch, lr)
-        Largest Euclidean distance of the positions along the run; NaN where method or flow diverged.
+        Largest Euclidean distance of the positions along the run; infinite where the method diverged, or got 1e8 times
+        as far from the flow as that got from the origin; NaN where the flow diverged.
     reference_error : array (*batch,)
         How far two solutions of the flow, of different tolerance, are apart: what errors below it mean is unknown.
     order : array (*batch,)
-        Slope of the straight line fitted to log error over log step; NaN where an error is not above ten times the
-        reference error.
+        Slope of the straight line fitted to log error over log step; NaN where an error is not finite, or not above ten
+        times the reference error.
     declared_order : float
         The order of the row.
 
@@ -141,8 +144,11 @@ def approach_flow(
     errors = []
     for n, lr, clock in zip(counts, rates, clocks, strict=True):
         first: Any = start if row.start is None else row.start(start, objective)
-        steps = iterate(row.method(float(lr)), objective, first, n).position
-        errors.append(_distance(steps, flow[..., np.searchsorted(times, clock), :]))
+        run, beside = iterate(row.method(float(lr)), objective, first, n), flow[..., np.searchsorted(times, clock), :]
+        off = _distance(run.position, beside)
+        with np.errstate(invalid="ignore"):
+            lost = (run.status < 0) | (off > _FAR * (1 + _distance(beside, np.zeros(objective.dim))))
+        errors.append(np.where(lost & np.isfinite(beside).all(axis=(-2, -1)), np.inf, off))
     error, uncertain, step = np.stack(errors, axis=-1), _distance(flow, rougher), np.asarray(row.step_of(rates))
     return FlowApproach(
         row.name, rates, step, row.step, np.asarray(counts, dtype=np.float64), error, uncertain,
@@ -190,12 +196,12 @@ def _steps(row: FlowLimit, lr: float, duration: float) -> int:
 
 def _distance(one: FloatArray, other: FloatArray) -> FloatArray:
     """Return the largest distance along runs (*batch, time, dim)."""
-    return np.asarray(np.linalg.norm(one - other, axis=-1).max(axis=-1))
+    return np.asarray(lengths(one - other).max(axis=-1))
 
 
 def _slope(error: FloatArray, step: FloatArray, uncertain: FloatArray) -> FloatArray:
     """Return the slope of the line of least squares through log error over log step, (*batch,)."""
-    known = (error > 10 * uncertain[..., None]).all(axis=-1)
+    known = (np.isfinite(error) & (error > 10 * uncertain[..., None])).all(axis=-1)
     centred = np.log(step) - np.log(step).mean()
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = np.sum(np.log(error) * centred, axis=-1) / np.sum(centred**2)

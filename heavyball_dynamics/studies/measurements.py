@@ -55,9 +55,9 @@ def direction_coherence(trajectory: Trajectory, window: int) -> FloatArray:
         )
     coherence = np.full(position.shape[:-1], np.nan)
     # Sums of few terms each, not differences of long ones: those of a run that has settled would be rounding.
-    lengths = _length(np.diff(position, axis=-2))
-    way = np.lib.stride_tricks.sliding_window_view(lengths, width, axis=-1).sum(axis=-1)
-    gain = _length(position[..., width:, :] - position[..., :-width, :])
+    parts = lengths(np.diff(position, axis=-2))
+    way = np.lib.stride_tricks.sliding_window_view(parts, width, axis=-1).sum(axis=-1)
+    gain = lengths(position[..., width:, :] - position[..., :-width, :])
     with np.errstate(invalid="ignore", divide="ignore"):
         coherence[..., width:] = np.where(way == 0, 0.0, gain / way)
     return coherence
@@ -92,7 +92,8 @@ def first_below(
     Raises
     ------
     ValueError
-        If there is no such measure, a minimizer is missing, or a number is not finite.
+        If there is no such measure, a minimizer is missing or no one point, a number is not finite, or the shape of the
+        tolerance does not fit the batch.
 
     Examples
     --------
@@ -103,6 +104,11 @@ def first_below(
     """
     level = real_array("tolerance", tolerance)
     measure = measured(trajectory, of, minimizer, minimum)
+    try:
+        np.broadcast_shapes(level.shape, measure.shape[:-1])
+    except ValueError:
+        raise ValueError(f"`tolerance` must be one number or have the batch axes of the run, {measure.shape[:-1]}. "
+                         f"Received shape {level.shape}.") from None  # fmt: skip
     with np.errstate(invalid="ignore"):
         low = measure <= level[..., None]
     return first_time(trajectory.time, low, stay=stay)
@@ -113,7 +119,8 @@ def arrival(trajectory: Trajectory, tolerance: float = 0.0) -> FloatArray:
 
     .. math:: |x_j(t) - x_j(0)| > \epsilon
 
-    On `PathColoring` from zero that is the front of the colour: no first-order method moves node j before step j.
+    On `PathColoring` from zero that is the front of the colour: with one gradient a step no method moves node j before
+    step j, with m gradients a step none before step j/m.
 
     Parameters
     ----------
@@ -192,8 +199,8 @@ def peak_growth(trajectory: Trajectory, minimizer: ArrayLike | None = None) -> F
     3.71
     """
     dim = trajectory.position.shape[-1]
-    lowest = np.zeros(dim) if minimizer is None else points("minimizer", minimizer, dim)
-    distance = _length(trajectory.position - lowest)
+    lowest = np.zeros(dim) if minimizer is None else _one_point(minimizer, dim)
+    distance = lengths(trajectory.position - lowest)
     start = distance[..., 0]
     with np.errstate(invalid="ignore", divide="ignore"):
         growth = np.nanmax(distance, axis=-1) / start
@@ -211,14 +218,20 @@ def measured(
     if of == "distance":
         if minimizer is None:
             raise ValueError("`minimizer` must be given: distances are measured from there. Received None.")
-        lowest = points("minimizer", minimizer, trajectory.position.shape[-1])
-        return _length(trajectory.position - lowest)
+        return lengths(trajectory.position - _one_point(minimizer, trajectory.position.shape[-1]))
     if of == "speed":
-        return _length(trajectory.velocity)
+        return lengths(trajectory.velocity)
     return trajectory.gradient_norm
 
 
-def _length(vectors: FloatArray) -> FloatArray:
+def _one_point(minimizer: ArrayLike, dim: int) -> FloatArray:
+    point = points("minimizer", minimizer, dim)
+    if point.ndim != 1:
+        raise ValueError(f"`minimizer` must be one point, of shape ({dim},). Received shape {point.shape}.")
+    return point
+
+
+def lengths(vectors: FloatArray) -> FloatArray:
     """Return Euclidean norms along the last axis, infinite for runs about to leave the finite numbers."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(np.linalg.norm(vectors, axis=-1))

@@ -166,7 +166,8 @@ def race(
     Raises
     ------
     ValueError
-        If there is no method, the lowest value is not known, the start is there already, or bounds are reversed.
+        If there is no method, the lowest value is not known, the start is there already, bounds are reversed or those
+        of a field that no method has, or a method has batch axes.
     TypeError
         If one of the methods is none, or has a field without value.
 
@@ -206,6 +207,10 @@ def race(
     entries = _entries(methods, number)
     fields = [Settings.of(label, entry, ranges) for label, entry in entries.items()]
     course = Course(objective, start, number, bottom, float(share), float(top))
+    for name in ranges or {}:
+        if not any(name in each.bounds for each in fields):
+            raise ValueError(f"`ranges` must name fields of the methods. Received {name!r}, which none of "
+                             f"{', '.join(entries)} has.")  # fmt: skip
     found = [best_settings(each, course) for each in fields]
     runs = [iterate(method, objective, start, course.followed) for method, _ in found]
     shares = course.shares(np.stack([run.value for run in runs]))

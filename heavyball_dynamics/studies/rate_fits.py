@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import linregress, t
 
-from heavyball_dynamics._protocols import Algorithm, is_flow
+from heavyball_dynamics._protocols import Algorithm
 from heavyball_dynamics._types import ArrayLike, BoolArray, FloatArray, IntArray
 from heavyball_dynamics._validation import one_number, one_of, real_array, require
 from heavyball_dynamics.analysis.modes import analyze_modes
@@ -83,8 +83,8 @@ class RateFit:
 
 def fit_rate(
     trajectory: Trajectory, of: str = "distance", *, minimizer: ArrayLike | None = None, minimum: float = 0.0,
-    algorithm: Algorithm | None = None, curvature: ArrayLike | None = None, confidence: float = 0.95,
-    floor: float = 1e-13,
+    algorithm: Algorithm | None = None, curvature: ArrayLike | None = None, k: int | None = None,
+    t: float | None = None, confidence: float = 0.95, floor: float = 1e-13,
 ) -> RateFit:  # fmt: skip
     r"""Fit the exponential rate of a run, with an interval for it.
 
@@ -106,10 +106,12 @@ def fit_rate(
         Least value of the loss.
     algorithm, curvature : Method or Flow, array (mode,) or (*batch, mode), optional
         What ran, and the curvatures at the minimizer: the slowest mode of `analyze_modes` is the prediction.
+    k, t : int, float, optional
+        Step (methods) or time (flows) at which an algorithm that varies in time is frozen for it.
     confidence : float
         Level of the part of the interval that is due to scatter, between 0 and 1.
     floor : float
-        Points below this share of the largest one are rounding and left out.
+        Once a run has fallen below this share of its largest point, the rest of it is rounding and left out.
 
     Returns
     -------
@@ -119,8 +121,8 @@ def fit_rate(
     Raises
     ------
     ValueError
-        If there is no such measure, a minimizer is missing, only one of algorithm and curvature is given, or a number
-        is out of its range.
+        If there is no such measure, a minimizer is missing, only one of algorithm and curvature is given, the algorithm
+        varies in time and it is not said when, or a number is out of its range.
 
     Notes
     -----
@@ -156,7 +158,7 @@ def fit_rate(
     return RateFit(
         exponent=exponent,
         interval=np.stack([exponent - half, exponent + half], axis=-1),
-        predicted=_predicted(algorithm, curvature, _POWER[of], batch),
+        predicted=_predicted(algorithm, curvature, k, t, _POWER[of], batch),
         points=np.array([fit.points for fit in fits], dtype=np.int64).reshape(batch),
         confidence=float(level),
     )
@@ -174,8 +176,9 @@ def _fit(time: FloatArray, measure: FloatArray, confidence: float, floor: float)
     good = np.isfinite(measure) & (measure > 0)
     if good.sum() < 2 * _FEWEST:
         return nothing
-    # From the first point at the floor on there is nothing but rounding.
-    sunk = np.flatnonzero(good & (measure <= floor * measure[good].max()))
+    # From the first point at the floor on there is nothing but rounding; what grows has begun small.
+    peak = int(np.argmax(np.where(good, measure, 0.0)))
+    sunk = peak + np.flatnonzero((good & (measure <= floor * measure[peak]))[peak:])
     last = sunk[0] if sunk.size else len(measure)
     index = np.flatnonzero(good[:last])
     if index.size < 2 * _FEWEST:
@@ -223,8 +226,9 @@ def _scatter(when: FloatArray, level: FloatArray, line: Any, confidence: float) 
 
 
 def _predicted(
-    algorithm: Algorithm | None, curvature: ArrayLike | None, power: float, batch: tuple[int, ...]
-) -> FloatArray | None:
+    algorithm: Algorithm | None, curvature: ArrayLike | None, k: int | None, t: float | None, power: float,
+    batch: tuple[int, ...],
+) -> FloatArray | None:  # fmt: skip
     """Return the exponent of the slowest mode, (*batch,)."""
     if (algorithm is None) != (curvature is None):
         raise ValueError(
@@ -233,6 +237,5 @@ def _predicted(
         )
     if algorithm is None or curvature is None:
         return None
-    when = {"t": 0.0} if is_flow(algorithm) else {"k": 0}
-    slowest = analyze_modes(algorithm, real_array("curvature", curvature), **when).log_rate.max(axis=-1)
+    slowest = analyze_modes(algorithm, real_array("curvature", curvature), k=k, t=t).log_rate.max(axis=-1)
     return np.array(np.broadcast_to(power * slowest, batch))

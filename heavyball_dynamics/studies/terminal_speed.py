@@ -17,7 +17,7 @@ from heavyball_dynamics.analysis._response_derivatives import Slope
 from heavyball_dynamics.analysis.impulse_responses import impulse_response
 from heavyball_dynamics.simulation.iteration import iterate
 from heavyball_dynamics.simulation.trajectory import Trajectory
-from heavyball_dynamics.studies.measurements import first_time
+from heavyball_dynamics.studies.measurements import first_time, lengths
 
 _STEPS = 4000  # of rules whose time to settle is not known beforehand
 _LONGEST = 10_000
@@ -131,7 +131,7 @@ def terminal_velocity(
     batch = batch_shape(at_step(method, 0), slope.shape)
     slope = np.broadcast_to(slope, batch).copy()
     total = _total(method)
-    number = _length(method, total, float(part)) if steps is None else count("steps", steps, 1)
+    number = _steps(method, total, float(part)) if steps is None else count("steps", steps, 1)
     run = iterate(method, Slope(slope[..., None]), np.zeros((*batch, 1)), number)
     velocity = np.diff(run.position[..., 0], axis=-1)
     limit = _last(velocity) if total is None else np.broadcast_to(-total * slope, batch)
@@ -175,13 +175,13 @@ def steps_to_share(trajectory: Trajectory, share: float = 0.95, *, limit: ArrayL
     """
     part = one_number("share", share)
     require("share", part, (part > 0) & (part < 1), "between 0 and 1")
-    speed = np.linalg.norm(trajectory.velocity, axis=-1)
+    speed = lengths(trajectory.velocity)
     if limit is None:
         final = speed[..., -1]
     else:
         final = real_array("limit", limit)
         require("limit", final, final > 0, "> 0, a speed")
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return first_time(trajectory.time, speed >= part * (1 - _ROUNDING) * final[..., None], stay=True)
 
 
@@ -194,14 +194,15 @@ def _total(method: Method) -> FloatArray | None:
     return found.total if found.k is None else None
 
 
-def _length(method: Method, total: FloatArray | None, share: float) -> int:
+def _steps(method: Method, total: FloatArray | None, share: float) -> int:
     """Return the number of steps until all weights still to come are too small for the share."""
     if total is None:
         return min(_STEPS, getattr(method, "steps", _STEPS))
     number = 10
     while number < _LONGEST:
         reached = impulse_response(method, number).cumulative[..., -1]
-        rest = np.abs(1 - reached / total)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rest = np.abs(1 - reached / total)
         if np.all((rest < 0.5 * (1 - share)) | ~np.isfinite(total) | (total == 0)):
             break
         number *= 2

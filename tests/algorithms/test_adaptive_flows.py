@@ -274,6 +274,14 @@ def test_a_resumed_state_has_its_own_time(flow, solver):
         hb.integrate(flow, LOSS, state, duration=1.0, method=solver)
 
 
+@pytest.mark.parametrize("flow", [AdamFlow(), AdamWFlow(), RMSPropFlow(), AdaDeltaFlow(), AdaGradFlow()], ids=repr)
+def test_lists_of_learning_rates_are_batches(flow):
+    made = flow.method([1e-3, 1e-4])
+    assert made == flow.method(np.array([1e-3, 1e-4]))
+    assert_allclose(made.lr, [1e-3, 1e-4], rtol=0)
+
+
+
 def test_errors():
     with pytest.raises(ValueError, match=r"`gradient_rate` must be > 0. Received 0.0"):
         AdamFlow(0.0)

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from user_rules import Averaged, Extragradient
 
 import heavyball_dynamics as hb
+from heavyball_dynamics.analysis._response_derivatives import response_differences
 from heavyball_dynamics.analysis.impulse_responses import impulse_response
 
 J = np.arange(12)
@@ -244,8 +245,79 @@ class TestAdaptive:
                 g = objective.gradient(state.position)
                 return hb.PositionState(state.position - 0.1 * g * np.abs(g))
 
-        with pytest.raises(ValueError, match="Sized cannot be differentiated by complex steps at step 0"):
-            impulse_response(Sized(), 3, around=1.0)
+        found = impulse_response(Sized(), 3, around=[1.0, -2.0])
+        assert found.derivatives == "differences"
+        assert_allclose(found.weights, [[0.2, 0, 0], [0.4, 0, 0]], rtol=1e-9, atol=1e-11)
+        assert_allclose(found.cumulative, [[0.2] * 3, [0.4] * 3], rtol=1e-9)
+        assert "by differences of runs" in str(found)
+
+    def test_differences_are_the_complex_steps(self):
+        for method in (hb.Adam(0.1), hb.RMSProp(np.array([0.1, 0.2])), hb.NAdam(0.1), hb.AdaGrad(0.1)):
+            exact = impulse_response(method, 6, k=9, around=[[1.7], [-0.3]])
+            assert exact.derivatives == "complex steps"
+            weights, cumulative = response_differences(method, np.array([[1.7], [-0.3]]), 9, 6)
+            assert_allclose(weights, exact.weights, atol=1e-8 * np.abs(exact.weights).max())
+            assert_allclose(cumulative, exact.cumulative, atol=1e-8 * np.abs(exact.cumulative).max())
+
+    def test_rules_that_decide(self):
+        """Restarts stay away on a slope: the weights of Nesterov's method with growing momentum, (j - 1)/(j + 2)."""
+        method, plain = hb.RestartedNesterov(np.array([0.1, 0.3])), hb.Nesterov(0.1, hb.AcceleratedMomentum())
+        found, same = impulse_response(method, 8, around=1.0), impulse_response(plain, 8)
+        assert (found.derivatives, same.derivatives) == ("differences", "matrices")
+        assert_allclose(found.weights[0], same.weights, atol=1e-11)
+        assert_allclose(found.weights[1], 3 * same.weights, atol=3e-11)
+        assert_allclose(found.cumulative[0], same.cumulative, atol=1e-10)
+        assert_allclose(impulse_response(method, 4, around=1.0).weights[0], [0.1, 0.04, 0.01, 0.0], atol=1e-11)
+
+    def test_real_numbers_only(self):
+        @dataclass(frozen=True)
+        class Stored:
+            def init(self, position, velocity, objective):
+                return hb.PositionState(position)
+
+            def step(self, k, state, objective):
+                g = np.zeros(np.shape(state.position))
+                g[...] = objective.gradient(state.position)
+                return hb.PositionState(state.position - 0.1 * g**3)
+
+        found = impulse_response(Stored(), 2, around=2.0)
+        assert found.derivatives == "differences"
+        assert_allclose(found.weights, [1.2, 0.0], rtol=1e-9, atol=1e-10)
+
+    def test_around_zero(self):
+        """There the roots of Adam's squares are small beside ε: it is momentum over ε."""
+        found = impulse_response(hb.RMSProp(0.1, eps=1e-3), 3, around=0.0)
+        assert_allclose(found.weights, [100.0, 0.0, 0.0], rtol=1e-12)
+        found = impulse_response(hb.Adam(0.1, 0.5, eps=1e-3), 3, around=0.0)
+        assert_allclose(found.weights, 100 * np.array([0.5, 0.25, 0.125]) / 0.875, rtol=1e-12)
+
+    def test_smooth_extrema_are_no_kinks(self):
+        @dataclass(frozen=True)
+        class Parabolic:
+            def init(self, position, velocity, objective):
+                return hb.PositionState(position)
+
+            def step(self, k, state, objective):
+                g = objective.gradient(state.position)
+                return hb.PositionState(state.position - 0.1 * (g - 1.0) ** 2)
+
+        assert_allclose(impulse_response(Parabolic(), 3, around=1.0).weights, 0.0, atol=1e-12)
+        weights, _ = response_differences(Parabolic(), np.array([1.0, 2.0]), 2, 3)
+        assert_allclose(weights, [[0, 0, 0], [0.2, 0, 0]], atol=1e-10)
+
+    @pytest.mark.parametrize("around", [1.0, [1.5, 1.0]])
+    def test_kinks(self, around):
+        @dataclass(frozen=True)
+        class Kinked:
+            def init(self, position, velocity, objective):
+                return hb.PositionState(position)
+
+            def step(self, k, state, objective):
+                g = objective.gradient(state.position)
+                return hb.PositionState(state.position - 0.1 * np.abs(g - 1.0))
+
+        with pytest.raises(ValueError, match="Kinked is not differentiable along its run on the gradient `around`"):
+            impulse_response(Kinked(), 3, around=around)
 
     def test_weights_that_cancel_have_no_memory(self):
         found = impulse_response(hb.RMSProp(), 50, around=1.0)
@@ -268,6 +340,19 @@ class TestBatches:
         assert found.weights.shape == (3, 2, 5)
         alone = impulse_response(hb.Adam(0.2), 5, around=-2.0)
         assert_allclose(found.weights[1, 1], alone.weights, rtol=1e-12)
+
+    def test_around_is_a_batch_for_linear_rules_too(self):
+        """They have the same weights around all of its gradients."""
+        alone = impulse_response(hb.HeavyBall(0.1, 0.9), 3)
+        for method in (hb.HeavyBall(0.1, 0.9), hb.HeavyBall(0.1, hb.Schedule([0.9]))):
+            found = impulse_response(method, 3, around=[1.0, 2.0])
+            assert found.weights.shape == found.cumulative.shape == (2, 3)
+            assert found.total.shape == found.effective_memory.shape == found.effective_samples.shape == (2,)
+            assert_allclose(found.weights, [alone.weights] * 2, rtol=1e-13)
+        grid = impulse_response(hb.HeavyBall(np.array([0.1, 0.2]), 0.9), 3, around=[[1.0], [2.0], [3.0]])
+        assert grid.weights.shape == (3, 2, 3)
+        with pytest.raises(ValueError, match="must broadcast"):
+            impulse_response(hb.HeavyBall(np.array([0.1, 0.2]), 0.9), 3, around=[1.0, 2.0, 3.0])
 
     def test_pickles_and_says_what_it_is(self):
         found = impulse_response(hb.HeavyBall(0.1, np.array([0.5, 0.9])), 5)

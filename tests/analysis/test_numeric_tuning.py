@@ -241,6 +241,12 @@ class TestWorstRate:
             worst_rate(hb.HeavyBallFlow(), 1.0, 2.0)
         with pytest.raises(ValueError, match="RMSProp is not linear"):
             worst_rate(hb.RMSProp(0.1), 1.0, 2.0)
+        with pytest.raises(ValueError, match="Adam is not linear"):
+            worst_rate(hb.Adam(0.1), 1.0, 2.0)
+        method = hb.HeavyBall(0.1, hb.GrowingMomentum(0.9, 3))
+        with pytest.raises(ValueError, match=r"HeavyBall varies in time. .* hb.at_step\(method, k\)"):
+            worst_rate(method, 1.0, 2.0)
+        assert worst_rate(hb.at_step(method, 100), 1.0, 2.0) == worst_rate(hb.HeavyBall(0.1, 0.9), 1.0, 2.0)
 
 
 class TestErrors:
@@ -256,6 +262,15 @@ class TestErrors:
             tune(hb.RMSProp, 1.0, 2.0)
         with pytest.raises(ValueError, match="OptimizedGradient varies in time"):
             tune(hb.OptimizedGradient, 1.0, 2.0, fixed={"steps": 5})
+        with pytest.raises(ValueError, match=r"tuned on a spectrum; hb.race tunes any rule on a loss. Adam is not lin"):
+            tune(hb.Adam, 1.0, 2.0)
+        with pytest.raises(ValueError, match=r"HeavyBall varies in time. .* hb.at_step\(method, k\)"):
+            tune(hb.HeavyBall, 1.0, 2.0, fixed={"momentum": hb.Schedule([0.1, 0.2])})
+
+    @pytest.mark.parametrize("momentum", [np.array([0.5, 0.9]), [0.5, 0.9], hb.Schedule([[0.5], [0.9]])])
+    def test_fixed_batches(self, momentum):
+        with pytest.raises(ValueError, match="`fixed` must hold one value a field, not a batch. Received .*momentum"):
+            tune(hb.HeavyBall, 1.0, 100.0, fixed={"momentum": momentum})
 
     def test_fields(self):
         with pytest.raises(ValueError, match=r"bounds for every field of TwoMomenta .* none for 'quick'"):

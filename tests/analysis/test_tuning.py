@@ -17,6 +17,7 @@ from heavyball_dynamics import (
     Nesterov,
     PhaseState,
     PositionState,
+    Schedule,
     TripleMomentum,
     analyze_modes,
     stability_limit,
@@ -225,6 +226,13 @@ class TestStabilityLimit:
         assert_allclose(stability_limit(Slowing(1.0), 1.0, k=4), 10.0)
         with pytest.raises(ValueError, match="say at which step"):
             stability_limit(Slowing(1.0), 1.0)
+
+    def test_schedules_of_batches(self):
+        table = np.array([[0.5, 0.6], [0.9, 0.8]])
+        method = HeavyBall(0.1, Schedule(table))
+        for k in (0, 1):
+            assert_allclose(stability_limit(method, [1.0, 2.0], k=k), 2 * (1 + table[:, k, None]) / [1.0, 2.0])
+        assert_allclose(stability_limit(HeavyBall(lambda k: 1 / (k + 1), 0.5), 1.0), 3.0)
 
     def test_errors(self):
         with pytest.raises(TypeError, match="`method` must be a method, in discrete time. Received the flow"):

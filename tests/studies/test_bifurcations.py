@@ -179,3 +179,12 @@ class TestErrors:
             bifurcation_diagram(DESCENT, CUBIC, [0.5], [1.0], tolerance=0)
         with pytest.raises(ValueError, match=r"`position` must have shape \(\*batch, 1\)"):
             bifurcation_diagram(DESCENT, CUBIC, [0.5, 0.5], [1.0])
+
+    def test_starts(self):
+        with pytest.raises(ValueError, match=r"`position` must hold one start or more. Received shape \(0, 1\)"):
+            bifurcation_diagram(DESCENT, CUBIC, np.zeros((0, 1)), [1.0])
+
+    def test_a_schedule_of_batches(self):
+        batch = hb.HeavyBall(0.1, hb.Schedule(np.array([[0.5, 0.6], [0.9, 0.8]])))
+        with pytest.raises(ValueError, match="`method` must have scalar hyperparameters"):
+            bifurcation_diagram(batch, CUBIC, [0.5], [1.0, 1.1, 1.2])

@@ -106,7 +106,7 @@ def test_result():
 def test_a_method_that_diverges_has_no_order():
     objective, start = LOSSES["quartic"]
     found = approach_flow("gradient_descent", objective, start, [4.0, 0.1], 80.0)
-    assert np.isnan(found.error[0])
+    assert np.isinf(found.error[0])
     assert np.isfinite(found.error[1])
     assert np.isnan(found.order)
 
@@ -132,6 +132,25 @@ def test_documentation_is_the_table(root):
     lines = [line for line in written.splitlines() if line.startswith("|")]
     assert len(lines) == len(FLOW_LIMITS) + 2
     assert {line.count("|") for line in lines} == {9}
+
+
+@pytest.mark.parametrize("name", ["gradient_descent", "nesterov"])
+def test_blown_up_is_diverged(name):
+    """Still finite after a few steps, but farther off by powers of ten: no order is made of that."""
+    found = approach_flow(name, hb.rosenbrock(), [-1.0, 1.5], [0.1, 0.05], 2.0)
+    assert np.isinf(found.error).all()
+    assert np.isnan(found.order)
+    assert "inf" in str(found)
+
+
+@pytest.mark.parametrize("name", FLOW_LIMITS)
+def test_rows_pickle(name):
+    row = FLOW_LIMITS[name]
+    again = pickle.loads(pickle.dumps(row))
+    assert again.method(0.01) == row.method(0.01)
+    assert again.time(3, 0.01) == row.time(3, 0.01)
+    assert again.flow == row.flow
+
 
 
 def test_errors():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from user_rules import Extragradient
 
 import heavyball_dynamics as hb
 from heavyball_dynamics.studies.measurements import arrival, direction_coherence, first_below, peak_growth
@@ -155,3 +156,25 @@ class TestPeakGrowth:
         assert np.isnan(peak_growth(run, [3.0])[0])
         moved = hb.iterate(hb.GradientDescent(0.5), hb.Quadratic([1.0], linear=[-2.0]), [3.0], 30)
         assert_allclose(peak_growth(moved, [2.0]), 1.0)
+
+
+def test_two_gradients_a_step_travel_two_edges():
+    run = hb.iterate(Extragradient(0.1, 0.5), hb.PathColoring(9), np.zeros(9), 6)
+    assert_array_equal(arrival(run), [1, 1, 2, 2, 3, 3, 4, 4, 5])
+
+
+class TestShapes:
+    run = hb.iterate(hb.GradientDescent(np.array([0.1, 0.2, 0.3])), hb.Quadratic([1.0, 2.0]), [1.0, 1.0], 5)
+
+    def test_one_minimizer(self):
+        """An array (time, dim) would be one for each time."""
+        several = np.zeros((6, 2))
+        for measure in (lambda: peak_growth(self.run, several),
+                        lambda: first_below(self.run, 0.1, "distance", minimizer=several)):  # fmt: skip
+            with pytest.raises(ValueError, match=r"`minimizer` must be one point, of shape \(2,\). .* \(6, 2\)"):
+                measure()
+
+    def test_tolerance(self):
+        assert first_below(self.run, [0.1, 0.2, 0.3]).shape == (3,)
+        with pytest.raises(ValueError, match=r"`tolerance` must .* axes of the run, \(3,\). Received shape \(2,\)"):
+            first_below(self.run, [0.1, 0.2])

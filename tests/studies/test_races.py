@@ -237,3 +237,13 @@ class TestErrors:
             race(None, CANYON, START, 10, ceiling=0.5)
         with pytest.raises(ValueError, match="`steps` must be a whole number >= 1"):
             race(None, CANYON, START, 0)
+
+    def test_names_in_ranges(self):
+        with pytest.raises(ValueError, match="`ranges` must name fields of the methods. Received 'lrr', .* heavy ball"):
+            race([hb.HeavyBall, hb.Nesterov], CANYON, START, 10, ranges={"lrr": (0.1, 1.0)})
+
+    @pytest.mark.parametrize("decay", [np.array([0.0, 0.1]), hb.Schedule([[0.0, 0.1], [0.1, 0.2]])])
+    def test_batches(self, decay):
+        method = hb.HeavyBall(0.1, decay)
+        with pytest.raises(ValueError, match=r"`methods\['ball'\]` must have scalar hyperparameters"):
+            race({"ball": method}, CANYON, START, 10)

@@ -10,6 +10,7 @@ import heavyball_dynamics as hb
 from heavyball_dynamics.studies.rate_fits import fit_rate
 
 S = np.sqrt(0.81)
+PARABOLA = hb.Quadratic([1.0])
 
 
 def fitted(method, curvature, start, steps, of="distance", **keywords):
@@ -132,6 +133,30 @@ def test_batches():
     assert_allclose(fit.exponent[0, 1], alone.exponent, rtol=1e-9)
     assert_allclose(fit.interval[0, 1], alone.interval, rtol=1e-6)
     assert str(fit).count("predicted") == 4
+
+
+def test_rules_that_vary_in_time_are_frozen_where_it_is_said():
+    method = hb.HeavyBall(0.1, hb.GrowingMomentum(0.9, 3))
+    run = hb.iterate(method, PARABOLA, [1.0], 300)
+    with pytest.raises(ValueError, match="HeavyBall varies in time: say at which step"):
+        fit_rate(run, minimizer=[0.0], algorithm=method, curvature=[1.0])
+    late = fit_rate(run, minimizer=[0.0], algorithm=method, curvature=[1.0], k=299)
+    assert_allclose(late.predicted, np.log(0.9) / 2, rtol=1e-12)
+    assert late.agrees
+    flow = hb.NesterovFlow()
+    run = hb.integrate(flow, PARABOLA, [1.0], times=np.linspace(0, 20, 101))
+    with pytest.raises(ValueError, match="NesterovFlow varies in time: say at which time"):
+        fit_rate(run, minimizer=[0.0], algorithm=flow, curvature=[1.0])
+    assert_allclose(fit_rate(run, minimizer=[0.0], algorithm=flow, curvature=[1.0], t=10.0).predicted, -0.15)
+
+
+@pytest.mark.parametrize("lr", [2.3, 3.0, 4.0])
+def test_growth_by_many_powers_of_ten(lr):
+    """The first points are far below the floor of the largest: that is growth, no rounding."""
+    fit = fitted(hb.GradientDescent(lr), [1.0], [1.0], 120)
+    assert_allclose(fit.factor, lr - 1, rtol=1e-9)
+    assert fit.agrees
+
 
 
 def test_errors():

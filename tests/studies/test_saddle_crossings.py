@@ -73,6 +73,45 @@ class TestWashboard:
         assert saddles_crossed(run, self.board).number == 0
 
 
+    def test_runs_that_run_away(self):
+        """Far beyond the list, and out of the finite numbers: what was crossed on the way is counted."""
+        method = hb.HeavyBall(0.1, np.array([0.5, 1.05]))
+        run = hb.iterate(method, self.board, [-2.0, 0.0], 400)
+        found = saddles_crossed(run, self.board)
+        assert run.position[1, -1, 0] > 1e9
+        assert_array_equal(found.ran_away, [False, True])
+        assert found.number[0] == 0
+        assert 990 < found.number[1] <= 1001
+        assert found.time.shape == found.stay.shape == (2, len(found.saddles))
+        assert len(found.saddles) < 1010
+        assert len(str(found)) < 300
+        assert str(found).endswith("; it ran away")
+        lost = hb.iterate(hb.HeavyBall(1e3, 1.5), self.board, [-2.0, 0.0], 4000)
+        assert lost.status == hb.Status.DIVERGED
+        assert saddles_crossed(lost, self.board).ran_away
+
+    def test_first_times_by_hand(self):
+        """Against the definition, ridge by ridge, for balls that turn round."""
+        start = np.array([[0.0, 0.0], [1.0, 0.0], [-3.5, 0.0]])
+        run = hb.integrate(hb.HeavyBallFlow(damping=0.05), hb.TiltedWashboard(tilt=0.05), start, [3.0, 0.0],
+                           duration=60.0)  # fmt: skip
+        found = saddles_crossed(run, hb.TiltedWashboard(tilt=0.05))
+        for i, j in np.ndindex(found.time.shape):
+            side = np.sign(run.position[i, :, 0] - found.saddles[j, 0])
+            other = np.flatnonzero(side == -side[0])
+            assert found.time[i, j] == (run.time[other[0]] if other.size else np.inf)
+
+    def test_an_empty_batch(self):
+        run = hb.iterate(hb.HeavyBall(0.1, 0.5), self.board, np.zeros((0, 2)), 5)
+        found = saddles_crossed(run, self.board)
+        assert (found.number.shape, found.time.shape, str(found)) == ((0,), (0, 0), "")
+
+    def test_starts_too_far_apart(self):
+        run = hb.iterate(hb.HeavyBall(0.1, 0.5), self.board, [[0.0, 0.0], [1e9, 0.0]], 5)
+        with pytest.raises(ValueError, match=r"began near each other.* Received starts from 0 to 1e\+09"):
+            saddles_crossed(run, self.board)
+
+
 class TestListed:
     def test_leaving_by_the_unstable_side(self):
         starts = np.array([[0.01, 2.0], [0.0, 2.0], [0.6, 2.0]])
@@ -129,3 +168,18 @@ def test_errors():
         saddles_crossed(run, SADDLE, saddles=[[0.0, 0.0]], radius=0.0)
     with pytest.raises(ValueError, match=r"`saddles` must have shape \(\*batch, 2\)"):
         saddles_crossed(run, SADDLE, saddles=[[0.0, 0.0, 0.0]])
+    with pytest.raises(ValueError, match=r"`saddles` must have shape \(saddle, 2\), .* Received shape \(0, 2\)"):
+        saddles_crossed(run, SADDLE, saddles=np.zeros((0, 2)))
+    with pytest.raises(ValueError, match=r"`trajectory` must be a run on this loss, of dimension 3. .* dimension 2"):
+        saddles_crossed(run, hb.SaddleChain(3))
+
+
+def test_a_diverged_run_on_the_chain():
+    """Squares of what is about to leave the finite numbers overflow; that is no error."""
+    chain = hb.SaddleChain(3)
+    run = hb.iterate(hb.GradientDescent(np.array([0.1, 3.0])), chain, np.stack([chain.start, [1e3, 1e3, 1e3]]), 20)
+    assert_array_equal(run.status, [hb.Status.COMPLETED, hb.Status.DIVERGED])
+    found = saddles_crossed(run, chain)
+    assert_array_equal(found.ran_away, [False, True])
+    listed = saddles_crossed(run, chain, saddles=chain.path.position[:-1])
+    assert_array_equal(listed.ran_away, [False, True])

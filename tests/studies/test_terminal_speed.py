@@ -100,6 +100,15 @@ class TestOnRuns:
         assert_allclose(steps_to_share(run, limit=2.0), -np.log(0.05) * 4, atol=0.011)
 
 
+def test_what_does_not_move_or_diverges():
+    still = terminal_velocity(hb.HeavyBall(np.array([0.0, 0.1]), 0.5))
+    assert_array_equal(still.limit, [0.0, -0.2])
+    assert_array_equal(still.steps_to_share[0], np.inf)
+    run = hb.iterate(hb.GradientDescent(3.0), hb.Quadratic([1.0]), [1.0], 2000)
+    assert steps_to_share(run) == np.inf
+
+
+
 def test_errors():
     with pytest.raises(ValueError, match="`gradient` must be other than 0: on level ground nothing rolls"):
         terminal_velocity(hb.HeavyBall(0.1, 0.9), [1.0, 0.0])
