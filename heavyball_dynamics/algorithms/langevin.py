@@ -14,7 +14,7 @@ from heavyball_dynamics._record import Record
 from heavyball_dynamics._types import Hyperparameter
 from heavyball_dynamics._validation import finite, non_negative, positive
 from heavyball_dynamics.algorithms.states import PhaseState
-from heavyball_dynamics.objectives.noisy import Thermostat
+from heavyball_dynamics.objectives.thermostat import Thermostat
 
 
 @dataclass(frozen=True, eq=False)

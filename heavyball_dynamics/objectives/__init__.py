@@ -16,18 +16,14 @@ from heavyball_dynamics.objectives.landscapes import (
     saddle,
     styblinski_tang,
 )
-from heavyball_dynamics.objectives.minibatch import Minibatch, MinibatchSample
+from heavyball_dynamics.objectives.minibatch import Minibatch
+from heavyball_dynamics.objectives.minibatch_sample import MinibatchSample
 from heavyball_dynamics.objectives.networks import LinearNetwork
-from heavyball_dynamics.objectives.noisy import (
-    IndependentMinibatch,
-    NoisyGradient,
-    NoisyGradientSample,
-    Thermostat,
-    ThermostatSample,
-)
+from heavyball_dynamics.objectives.noisy import IndependentMinibatch, NoisyGradient, NoisyGradientSample
 from heavyball_dynamics.objectives.polygon_well import PolygonWell
 from heavyball_dynamics.objectives.quadratic import Quadratic
 from heavyball_dynamics.objectives.symbolic import SymbolicObjective, from_sympy
+from heavyball_dynamics.objectives.thermostat import Thermostat, ThermostatSample
 
 __all__ = [
     "LANDSCAPES", "Eigenmodes", "GraphColoring", "IndependentMinibatch", "LeastSquares", "LessardCounterexample",

@@ -1,4 +1,4 @@
-"""Losses with noise: normal errors of the gradient, minibatches drawn afresh, and heat."""
+"""Losses with noisy gradients: normal errors, and minibatches drawn afresh."""
 
 from __future__ import annotations
 
@@ -14,45 +14,14 @@ from heavyball_dynamics._normals import normals, square_root
 from heavyball_dynamics._protocols import ObjectiveLike, require_objective
 from heavyball_dynamics._record import Record
 from heavyball_dynamics._types import ArrayLike, FloatArray
-from heavyball_dynamics._validation import count, real_array, require
+from heavyball_dynamics._validation import count
+from heavyball_dynamics.objectives._around import Around
 from heavyball_dynamics.objectives.base import ObjectiveBase, read_only
 from heavyball_dynamics.objectives.minibatch import Minibatch
 
 
-class _Around:
-    """Something around a loss that answers as the loss does wherever it does not answer itself."""
-
-    objective: Any
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "objective":
-            raise AttributeError(name)
-        return getattr(self.objective, name)
-
-    @property
-    def dim(self) -> int:
-        """Number of coordinates."""
-        return int(self.objective.dim)
-
-    def value(self, position: ArrayLike, /) -> Any:
-        """Return the loss without noise, (*batch,)."""
-        return self.objective.value(position)
-
-    def gradient(self, position: ArrayLike, /) -> Any:
-        """Return the gradient without noise, (*batch, dim)."""
-        return self.objective.gradient(position)
-
-    def hessian(self, position: ArrayLike, /) -> Any:
-        """Return the Hessian, (*batch, dim, dim)."""
-        return self.objective.hessian(position)
-
-    def hessian_product(self, position: ArrayLike, vector: ArrayLike, /) -> Any:
-        """Return the Hessian times `vector`, (*batch, dim)."""
-        return self.objective.hessian_product(position, vector)
-
-
 @dataclass(frozen=True, eq=False)
-class NoisyGradient(_Around, Record):
+class NoisyGradient(Around, Record):
     r"""A loss whose gradients are off by normal noise, independent from step to step.
 
     .. math:: \nabla f_k(x) = \nabla f(x) + \xi_k, \qquad \xi_k \sim N(0, \Sigma)
@@ -144,7 +113,7 @@ class NoisyGradient(_Around, Record):
         return np.sqrt(self.noise) if self.noise.ndim == 1 else square_root(self.noise)
 
 
-class NoisyGradientSample(_Around):
+class NoisyGradientSample(Around):
     """The loss of one step: tilted at random, differently for every element of a batch of positions.
 
     Attributes
@@ -189,7 +158,7 @@ class NoisyGradientSample(_Around):
 
 
 @dataclass(frozen=True, eq=False)
-class IndependentMinibatch(_Around, Record):
+class IndependentMinibatch(Around, Record):
     """Minibatches that know nothing of each other: every step draws its rows afresh from all of them.
 
     Within a minibatch no row comes twice. `Minibatch` itself goes through all rows in every epoch, so that its errors
@@ -229,82 +198,3 @@ class IndependentMinibatch(_Around, Record):
     def at(self, k: int, /) -> ObjectiveBase:
         """Return the loss of the minibatch of step k, with its own rows for every element of the batch."""
         return self.objective.at(count("k", k, 0) * self.objective.steps_per_epoch)
-
-
-@dataclass(frozen=True, eq=False)
-class Thermostat(_Around, Record):
-    """A loss in a bath of heat: rules with friction may ask it for random kicks.
-
-    The loss, its gradient and its Hessian are untouched. What `at` returns for step k has, besides, a method
-    ``kick(batch)``: normal numbers (*batch, dim) whose variance is the temperature, which `LangevinBAOAB` asks for. On
-    a loss without a thermostat such a rule runs at temperature zero.
-
-    Parameters
-    ----------
-    objective : objective
-        Any loss.
-    temperature : float or array (*batch,)
-        Temperature T >= 0, in units of the loss.
-    seed : int
-        Which stream of random numbers, >= 0.
-
-    Raises
-    ------
-    ValueError
-        If the temperature or the seed is negative.
-    TypeError
-        If the loss is none, or the seed is no whole number.
-
-    Examples
-    --------
-    >>> import heavyball_dynamics as hb
-    >>> bath = hb.Thermostat(hb.Quadratic([1.0, 4.0]), temperature=2.0, seed=3)
-    >>> bath.at(0).kick((1000,)).var(axis=0).round(1)
-    array([2., 2.])
-    """
-
-    objective: ObjectiveLike
-    temperature: Any = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require_objective(self.objective)
-        heat = real_array("temperature", self.temperature)
-        require("temperature", heat, heat >= 0, ">= 0")
-        self._set(temperature=float(heat) if heat.ndim == 0 else read_only(heat), seed=count("seed", self.seed, 0))
-
-    def at(self, k: int, /) -> ThermostatSample:
-        """Return the loss of step k, which has kicks to give."""
-        step = count("k", k, 0)
-        return ThermostatSample(self.objective.at(step), self, step)
-
-
-class ThermostatSample(_Around):
-    """The loss of one step, and the kicks that its heat gives.
-
-    Attributes
-    ----------
-    source : Thermostat
-        Where it is from.
-    k : int
-        The step.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import heavyball_dynamics as hb
-    >>> sample = hb.Thermostat(hb.Quadratic([1.0]), temperature=2.0, seed=0).at(3)
-    >>> abs(round(float(np.var(sample.kick((100_000,)))), 1))
-    2.0
-    """
-
-    def __init__(self, objective: ObjectiveLike, source: Thermostat, k: int) -> None:
-        self.objective, self.source, self.k = objective, source, k
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.objective, self.source, self.k)
-
-    def kick(self, batch: tuple[int, ...]) -> FloatArray:
-        """Return normal numbers (*batch, dim) of variance T, the same whenever they are asked for."""
-        z = normals(self.source.seed, self.k, math.prod(batch), self.dim).reshape(*batch, self.dim)
-        return np.asarray(np.sqrt(self.source.temperature)[..., None] * z)

@@ -12,7 +12,7 @@ from scipy.linalg import solve_discrete_lyapunov
 
 import heavyball_dynamics as hb
 from heavyball_dynamics.algorithms.langevin import LangevinBAOAB, LangevinFlow
-from heavyball_dynamics.objectives.noisy import Thermostat
+from heavyball_dynamics.objectives.thermostat import Thermostat
 
 
 class Kicking:

@@ -15,7 +15,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import heavyball_dynamics as hb
 from heavyball_dynamics._table import read_table
 from heavyball_dynamics.objectives import _shuffling
-from heavyball_dynamics.objectives.minibatch import Minibatch, MinibatchSample
+from heavyball_dynamics.objectives.minibatch import Minibatch
+from heavyball_dynamics.objectives.minibatch_sample import MinibatchSample
 
 LONGLEY = Path(__file__).parents[2] / "examples" / "data" / "longley.csv"
 

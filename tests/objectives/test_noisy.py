@@ -11,7 +11,8 @@ from scipy import stats
 
 import heavyball_dynamics as hb
 from heavyball_dynamics._normals import normals, square_root
-from heavyball_dynamics.objectives.noisy import IndependentMinibatch, NoisyGradient, Thermostat
+from heavyball_dynamics.objectives.noisy import IndependentMinibatch, NoisyGradient
+from heavyball_dynamics.objectives.thermostat import Thermostat
 
 SIGMA = np.array([[2.0, 0.9], [0.9, 0.5]])
 LOSS = hb.Quadratic([[2.0, 0.5], [0.5, 1.0]], [1.0, -1.0])
