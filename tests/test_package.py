@@ -128,5 +128,5 @@ def test_readme_gives_the_test_command_that_ci_runs(readme, root):
     ci = root / ".ci" / "run"
     if not ci.is_file():
         pytest.skip("a source distribution has no .ci/")
-    assert "python -m pytest" in readme
-    assert "python -m pytest" in ci.read_text(encoding="utf-8")
+    assert "python -m pytest -n auto" in readme
+    assert "python -m pytest -n auto" in ci.read_text(encoding="utf-8")

@@ -75,10 +75,11 @@ class HeavyBallFlow(Record):
 
     otherwise it slips on along the force. For dry friction (p = 0) that is |∇f| <= a: exactly so in one dimension,
     where the threshold ε is 0 and the events are the reversals of the motion; in several dimensions ε is the `atol` of
-    `integrate`. Between 0 and 1 a body never sticks while a force acts: on a slope it creeps, at the speed at
-    which friction balances the force, and in a minimum it comes to rest only in the limit. Creeping more slowly than
-    ε = `atol` is taken for rest, which displaces it by less than ε in a unit of time. Long creeping, and dry sliding at
-    low speed in several dimensions, are stiff: Radau, BDF and LSODA go through them in large steps.
+    `integrate`, or, where that is more, the speed that the forces change within the rounding of the time. Between 0 and
+    1 a body never sticks while a force acts: on a slope it creeps, at the speed at which friction balances the force,
+    and in a minimum it comes to rest only in the limit. Creeping more slowly than ε is taken for rest, which displaces
+    it by less than ε in a unit of time. Long creeping, and dry sliding at low speed in several dimensions, are stiff:
+    Radau, BDF and LSODA go through them in large steps.
 
     References
     ----------
@@ -139,7 +140,7 @@ class HeavyBallFlow(Record):
         """Whether `integrate` has to run the flow by events: under friction of a power below 1."""
         return self.friction is not None and self.friction.sticks
 
-    def phase(self, t: float, state: PhaseState, objective: ObjectiveLike, resolution: float) -> Any:  # noqa: ARG002
+    def phase(self, t: float, state: PhaseState, objective: ObjectiveLike, resolution: float) -> Any:
         """Return how the motion goes on under friction of a power below 1, and from where: see `integrate`.
 
         Parameters
@@ -156,4 +157,4 @@ class HeavyBallFlow(Record):
         (flow or None, PhaseState)
             The smooth flow up to the next rest, or None for a rest for ever.
         """
-        return slide(self, state, objective, resolution)
+        return slide(self, t, state, objective, resolution)

@@ -67,6 +67,10 @@ class Ending(Protocol):
     def inside(self, curve: Any, begin: float, end: float) -> float | None:
         """Return a time inside a step just after the end of the phase, or None."""
 
+    @property
+    def first_step(self) -> float | None:
+        """The longest first step from the start of the phase, or None where that is left to the solver."""
+
 
 class _Watch:
     """Event functions of one call, and the last accepted point, which solve_ivp keeps to itself.
@@ -113,7 +117,8 @@ class _Watch:
         events.append(_terminal(self.stop))
         if self._ending is not None:
             events.append(_terminal(self._ending.event))
-        return {"events": events, "first_dip": self.first_dip}
+        # Friction changes by powers of ten within a phase, and so does a Jacobian.
+        return {"events": events, "first_dip": self.first_dip, "fresh_jacobian": self._ending is not None}
 
 
 def _terminal(function: Any) -> Any:
@@ -137,7 +142,7 @@ def solve(
         np.full(number, np.nan),
     )  # fmt: skip
     progress.states[0] = start
-    alive, t, blocks, step = np.arange(number), float(times[0]), start, None
+    alive, t, blocks, step = np.arange(number), float(times[0]), start, ending.first_step if ending else None
     if options.stop_when:
         begun = Bounds(stack, options.stop_when).margins(start[0]) <= 0
         progress.end(np.flatnonzero(begun), Status.STOPPED, t, times, start[:, begun])

@@ -16,15 +16,22 @@ _PATIENCE = 100
 
 
 class _Careful(OdeSolver):
-    """Mixin for solvers that meet singularities, and bounds inside their steps."""
+    """Mixin for solvers that meet singularities, and bounds inside their steps.
+
+    With `fresh_jacobian` Radau and BDF take a new Jacobian in every step. They keep one as long as Newton's method
+    seems to converge, as it does, to where it started, with a Jacobian that is too large by powers of ten.
+    """
 
     _stalled = 0
     _inside: Any = None
 
     def __init__(self, *arguments: Any, first_dip: Callable[[Any, float, float], float | None] | None = None,
-                 **options: Any) -> None:  # fmt: skip
+                 fresh_jacobian: bool = False, **options: Any) -> None:  # fmt: skip
         super().__init__(*arguments, **options)
-        self._first_dip = first_dip
+        self._first_dip, self._fresh_jacobian = first_dip, fresh_jacobian
+
+    def _renew_jacobian(self) -> None:
+        """Forget the Jacobian of the last step, where there is one to forget."""
 
     def dense_output(self) -> Any:
         """Return the curve of the last step, the whole of it where the step was cut short."""
@@ -44,6 +51,8 @@ class _Careful(OdeSolver):
         """Make one step; fail where the state is not finite afterwards, or the time has stood still for long."""
         before: Any = self.t
         try:
+            if self._fresh_jacobian and self.status == "running":
+                self._renew_jacobian()
             message = super().step()
         except (RuntimeError, ValueError) as error:
             if not _SINGULAR.search(str(error)):
@@ -70,11 +79,16 @@ class _DOP853(_Careful, DOP853):
 
 
 class _Radau(_Careful, Radau):
-    pass
+    def _renew_jacobian(self) -> None:
+        if self.jac is not None:
+            self.J, self.LU_real, self.LU_complex = self.jac(self.t, self.y, self.f), None, None
+            self.current_jac = True
 
 
 class _BDF(_Careful, BDF):
-    pass
+    def _renew_jacobian(self) -> None:
+        if self.jac is not None:
+            self.J, self.LU = self.jac(self.t, self.y), None
 
 
 class _LSODA(_Careful, LSODA):

@@ -10,9 +10,9 @@ from heavyball_dynamics._drawing import Drawable
 from heavyball_dynamics._protocols import Flow, ObjectiveLike
 from heavyball_dynamics._types import ArrayLike, ComplexArray, FloatArray, IntArray
 from heavyball_dynamics._validation import count, points, real_array, require
+from heavyball_dynamics.algorithms._phases import is_hybrid
 from heavyball_dynamics.algorithms.flows import HeavyBallFlow
 from heavyball_dynamics.analysis.damping_class import DampingClass
-from heavyball_dynamics.simulation._hybrid import is_hybrid
 from heavyball_dynamics.studies._equilibria import Equilibria, find_equilibria, find_resting_places
 from heavyball_dynamics.studies._paths import branches, orbits, orbits_in_phases
 from heavyball_dynamics.studies._plane import Plane

@@ -204,7 +204,7 @@ class TestAdaptive:
     @pytest.mark.parametrize("method", [
         hb.Adam(0.1), hb.Adam(0.1, amsgrad=True), hb.AdamW(0.1), hb.NAdam(0.1), hb.RMSProp(0.1, momentum=0.5),
         hb.RMSProp(0.1, alpha=0.9, centered=True), hb.AdaGrad(0.1), hb.AdaGrad(0.1, lr_decay=0.1), hb.AdaDelta(),
-        hb.Adam(0.1, weight_decay=0.1), hb.Adam(lambda k: 0.1 / (k + 1)),
+        hb.Adam(0.1, weight_decay=0.1), hb.Adam(hb.Schedule(0.1 / np.arange(1, 60))),
     ], ids=repr)  # fmt: skip
     def test_against_differences_of_runs(self, method):
         steps, g, h = 7, 1.3, 1e-5
