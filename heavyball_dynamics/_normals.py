@@ -1,6 +1,8 @@
-"""Normal random numbers at random access: by seed, step and element of a batch, and by nothing else."""
+"""Normal random numbers at random access: by seed, what they are for, step and element, and by nothing else."""
 
 from __future__ import annotations
+
+from enum import IntEnum
 
 import numpy as np
 from scipy.special import ndtri
@@ -8,14 +10,25 @@ from scipy.special import ndtri
 from heavyball_dynamics._types import FloatArray
 
 
-def normals(seed: int, k: int, elements: int, size: int) -> FloatArray:
+class Purpose(IntEnum):
+    """What random numbers are for: equal seeds give each purpose numbers of its own."""
+
+    GRADIENT = 1
+    HEAT = 2
+    PATH = 3
+
+
+def normals(seed: int, k: int, elements: int, size: int, purpose: Purpose, depth: int = 0) -> FloatArray:
     """Return independent standard normal numbers of one step, (element, size).
 
     Element i has the same numbers whatever the number of elements: the random integers of 64 bits that stand from the
-    place i·size on in the stream ``PCG64(SeedSequence(seed, spawn_key=(k,)))``, which NumPy keeps the same in all
-    versions. Their upper 52 bits are put through the inverse of the normal distribution function.
+    place i·size on in the stream ``PCG64(SeedSequence(seed, spawn_key=(k, purpose, depth)))``, which NumPy keeps the
+    same in all versions. Their upper 52 bits are put through the inverse of the normal distribution function.
+
+    The depth tells apart noise of one purpose inside other noise of it. Minibatches have the streams with the key
+    (epoch,), so that theirs are others too.
     """
-    stream = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(k,)))
+    stream = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(k, int(purpose), depth)))
     raw = stream.random_raw(elements * size) >> np.uint64(12)
     numbers: FloatArray = ndtri((raw + 0.5) * 2.0**-52)
     return numbers.reshape(elements, size)

@@ -13,7 +13,7 @@ from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._noisy_springs import spring_drive
 from heavyball_dynamics._probe import HessianAskedError, NotLinearError
 from heavyball_dynamics._protocols import Algorithm, is_flow
-from heavyball_dynamics._schedule import at_step
+from heavyball_dynamics._schedule import at_step, has_schedules
 from heavyball_dynamics._springs import spring_loops
 from heavyball_dynamics._types import ArrayLike, BoolArray, FloatArray
 from heavyball_dynamics.analysis._lyapunov import covariance_solution
@@ -88,6 +88,16 @@ def noisy_steps(method: Algorithm, modes: FloatArray) -> NoisySteps:
         noisy_loop(method, modes, k=0)  # it varies in time; anything else is complained of again
         return NoisySteps(constant=False, at=lru_cache(maxsize=2)(lambda k: noisy_loop(method, modes, k=k)))
     return NoisySteps(constant=True, at=lambda _: always)
+
+
+def require_constant(name: str, method: Algorithm, modes: FloatArray) -> None:
+    """Raise ValueError if a method varies in time, where nothing says at which step to take it."""
+    if not noisy_steps(method, modes).constant:
+        remedy = "Freeze its schedules at a step: hb.at_step(method, k)." if has_schedules(method) else (
+            "It reads k itself: give a rule that does not.")  # fmt: skip
+        raise ValueError(
+            f"`{name}` must not vary in time, to have noise that is stationary. Received {method!r}. {remedy}"
+        )
 
 
 class Stationary(NamedTuple):

@@ -15,36 +15,47 @@ from heavyball_dynamics._types import FloatArray
 from heavyball_dynamics.analysis._noisy_loops import noisy_steps
 
 
-class NoisyRun:
-    """A method on the modes of a quadratic, and the noise along them."""
+class NoiseAlong:
+    """Noise of a covariance (dim,) or (*batch, dim, dim) along directions: variances, and whether they are all."""
 
-    def __init__(self, method: Method, curvature: FloatArray, directions: FloatArray, noise: FloatArray) -> None:
-        self.method, self.curvature, self.directions = method, np.asarray(curvature), np.asarray(directions)
-        matrix = full_matrix(noise)
-        along = self.directions.T @ matrix @ self.directions
+    def __init__(self, noise: FloatArray, directions: FloatArray) -> None:
+        self.matrix = np.asarray(directions.T @ full_matrix(noise) @ directions)
         isotropic = noise.ndim == 1 and bool(np.all(noise == noise[0]))
-        self.variance = np.broadcast_to(noise, noise.shape) if isotropic else (
-            np.maximum(np.diagonal(along, axis1=-2, axis2=-1), 0.0))  # fmt: skip
-        aside = along - np.eye(len(self.curvature)) * along
+        self.variance = noise if isotropic else np.maximum(np.diagonal(self.matrix, axis1=-2, axis2=-1), 0.0)
+        aside = self.matrix - np.eye(len(directions)) * self.matrix
         # Rounding of the rotation correlates nothing.
-        coupled = not isotropic and bool(np.any(np.abs(aside) > 1e-14 * np.max(np.abs(along), initial=0.0)))
-        self.sigma = along if coupled else None
+        largest = np.max(np.abs(self.matrix), initial=0.0)
+        self.coupled = not isotropic and bool(np.any(np.abs(aside) > 1e-14 * largest))
+
+
+class NoisyRun:
+    """A method on the modes of a quadratic, and the noise of its gradients and of its iterates along them."""
+
+    def __init__(
+        self, method: Method, curvature: FloatArray, directions: FloatArray, noise: FloatArray,
+        iterate_noise: FloatArray,
+    ) -> None:  # fmt: skip
+        self.method, self.curvature, self.directions = method, np.asarray(curvature), np.asarray(directions)
+        self.gradient, self.iterate = (NoiseAlong(each, self.directions) for each in (noise, iterate_noise))
+        self._coupled = self.gradient.coupled or self.iterate.coupled
         self.steps = noisy_steps(method, self.curvature)
 
     def broadcast(self, start: FloatArray, push: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return start and velocity with all batch axes."""
         shape = batch_shape(
-            at_step(self.method, 0), start.shape[:-1], push.shape[:-1], self.variance.shape[:-1]
+            at_step(self.method, 0), start.shape[:-1], push.shape[:-1], self.gradient.variance.shape[:-1],
+            self.iterate.variance.shape[:-1],
         )  # fmt: skip
         full = (*shape, len(self.curvature))
         return np.broadcast_to(start, full), np.broadcast_to(push, full)
 
     def sources(self, drive: FloatArray) -> tuple[FloatArray, FloatArray | None]:
-        """Return what the noise adds to the covariances within modes, and between them if it couples them."""
-        own = self.variance[..., None, None] * drive[..., :, None] * drive[..., None, :]
-        if self.sigma is None:
+        """Return what gradient noise adds to the covariances within modes, and between them if noise couples them."""
+        own = self.gradient.variance[..., None, None] * drive[..., :, None] * drive[..., None, :]
+        if not self._coupled:
             return own, None
-        return own, self.sigma[..., None, None] * drive[..., :, None, :, None] * drive[..., None, :, None, :]
+        matrix = self.gradient.matrix[..., None, None]
+        return own, matrix * drive[..., :, None, :, None] * drive[..., None, :, None, :]
 
 
 class NoisyPath(NamedTuple):
@@ -78,6 +89,8 @@ def follow(run: NoisyRun, start: FloatArray, push: FloatArray, number: int) -> N
         state = np.einsum("...ij,...j->...i", M, state)
         within, across = run.sources(drive)
         own = M @ own @ np.swapaxes(M, -1, -2) + within
+        own[..., 0, 0] += run.iterate.variance
         if cross is not None and across is not None:
             cross = M[..., :, None, :, :] @ cross @ np.swapaxes(M, -1, -2)[..., None, :, :, :] + across
+            cross[..., 0, 0] += run.iterate.matrix
     return NoisyPath(mean, variance, between)

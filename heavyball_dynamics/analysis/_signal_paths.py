@@ -8,6 +8,7 @@ modes keep their digits, and is evaluated at σ = z - 1 (of a flow at σ = s):
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -170,9 +171,9 @@ class SignalPath:
 
     def flat(self) -> SignalPath:
         """Return the same paths with one batch axis."""
-        order = self.moving.shape[-1]
-        return SignalPath(self.moving.reshape(-1, order, order), self.b.reshape(-1, order), self.c.reshape(-1, order),
-                          self.d.reshape(-1), self.discrete)  # fmt: skip
+        order, number = self.moving.shape[-1], math.prod(self.d.shape)
+        return SignalPath(self.moving.reshape(number, order, order), self.b.reshape(number, order),
+                          self.c.reshape(number, order), self.d.reshape(number), self.discrete)  # fmt: skip
 
     def some(self, which: BoolArray | np.ndarray) -> SignalPath:
         """Return some elements of a path with one batch axis."""
@@ -192,7 +193,7 @@ class SignalPath:
         offsets = np.array([-4.0, -2.0, -1.0, -0.3, 0.0, 0.3, 1.0, 2.0, 4.0])
         beside = np.abs(np.abs(poles.imag)[..., None] + np.abs(poles.real)[..., None] * offsets)
         spread = low * (high / low) ** np.linspace(0.0, 1.0, _NUMBER)
-        both = np.concatenate([spread, beside.reshape(*sizes.shape[:-1], -1)], axis=-1)
+        both = np.concatenate([spread, beside.reshape(*sizes.shape[:-1], sizes.shape[-1] * len(offsets))], axis=-1)
         return np.sort(np.clip(both, low, high), axis=-1)
 
 

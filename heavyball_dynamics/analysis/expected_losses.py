@@ -111,15 +111,28 @@ class ExpectedLoss(Drawable):
         lines = [f"{self.deterministic.shape[-1] - 1} steps"]
         change = self.phase_change
         for index in np.ndindex(self.floor.shape):
-            last = float(self.excess[index][-1])
-            share = float(self.deterministic[index][-1] / last) if last else 0.0
-            when = "not reached" if np.isnan(change[index]) else (
-                f"reached within a factor of two after {change[index]:.0f} steps")  # fmt: skip
             name = f"{list(index)} " if index else ""
-            lines.append(
-                f"{name}floor {self.floor[index]:.6g}, {when}; at the end {last:.6g}, of it {share:.1%} deterministic"
-            )
+            lines.append(f"{name}{self._floor_words(index, float(change[index]))}; at the end {self._end_words(index)}")
         return "\n".join(lines)
+
+    def _floor_words(self, index: tuple[int, ...], change: float) -> str:
+        floor = self.floor[index]
+        if np.any(self.curvature < 0):
+            return "no floor, a curvature is negative"
+        if np.isnan(floor):
+            return "floor unknown, the rule varies in time"
+        if np.isinf(floor):
+            return "no floor, a mode is not stable"
+        when = "not reached" if np.isnan(change) else f"reached within a factor of two after {change:.0f} steps"
+        return f"floor {floor:.6g}, {when}"
+
+    def _end_words(self, index: tuple[int, ...]) -> str:
+        part, last = float(self.deterministic[index][-1]), float(self.excess[index][-1])
+        if not np.isfinite(last):
+            return "no finite number"
+        if np.any(self.curvature < 0):  # parts of either sign are no shares
+            return f"{last:+.6g} relative to the stationary point, {part:+.6g} of it deterministic"
+        return f"{last:.6g}, of it {part / last if last else 0.0:.1%} deterministic"
 
     def __str__(self) -> str:
         return self.summary()
@@ -127,15 +140,17 @@ class ExpectedLoss(Drawable):
 
 def expected_loss(
     method: Method, objective: ObjectiveLike, position: ArrayLike, steps: int, noise: ArrayLike = 1.0, *,
-    velocity: ArrayLike | None = None,
+    iterate_noise: ArrayLike = 0.0, velocity: ArrayLike | None = None,
 ) -> ExpectedLoss:  # fmt: skip
-    r"""Return the expected loss of a method on a quadratic under gradient noise, after each step and exactly.
+    r"""Return the expected loss of a method on a quadratic under noise, after each step and exactly.
 
-    .. math:: \bar s_{k+1} = M_k \bar s_k, \qquad P_{k+1} = M_k P_k M_k^\top + b_k \Sigma b_k^\top
+    .. math:: \bar s_{k+1} = M_k \bar s_k, \qquad
+              P_{k+1} = M_k P_k M_k^\top + b_k \Sigma b_k^\top + e_1 \Sigma_x e_1^\top
 
-    along the eigenvectors of the Hessian, for noise that is independent from step to step and the same for all
-    gradients of one step. First the mean decays, however large the noise; then the loss rests on a floor, however far
-    the start.
+    along the eigenvectors of the Hessian, for noise that is independent from step to step: an error of covariance Σ,
+    the same for all gradients of one step, and another of covariance Σₓ added to the position e₁ after each step.
+
+    First the mean decays, however large the noise; then the loss rests on a floor, however far the start.
 
     Parameters
     ----------
@@ -148,7 +163,9 @@ def expected_loss(
     steps : int
         Number of steps.
     noise : float, array (dim,), or array (dim, dim) or (*batch, dim, dim)
-        One variance for all coordinates of the gradient, one for each, or the covariance matrix.
+        One variance for all coordinates of the gradient, one for each, or the covariance matrix Σ.
+    iterate_noise : float, array (dim,), or array (dim, dim) or (*batch, dim, dim)
+        Likewise Σₓ, of what is added to the position after each step; the rest of the state does not learn of it.
     velocity : array (*batch, dim), optional
         Displacement V_0 (of a discretized flow its dx/dt); zero by default.
 
@@ -193,7 +210,9 @@ def expected_loss(
     quadratic: Any = objective
     centre = np.asarray(quadratic.minimizer)
     modes = quadratic.modes
-    run = NoisyRun(method, modes.eigenvalues, modes.eigenvectors, noise_covariance("noise", noise, objective.dim))
+    errors = (noise_covariance(name, value, objective.dim)
+              for name, value in (("noise", noise), ("iterate_noise", iterate_noise)))  # fmt: skip
+    run = NoisyRun(method, modes.eigenvalues, modes.eigenvectors, *errors)
     start = (points("position", position, objective.dim) - centre) @ modes.eigenvectors
     push = np.zeros(objective.dim) if velocity is None else points("velocity", velocity, objective.dim)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not stable may leave the finite numbers
@@ -227,10 +246,17 @@ def _floor(run: NoisyRun, batch: tuple[int, ...]) -> FloatArray:
     """Return Σ½λVar in the end; modes without curvature or noise do not count."""
     if not run.steps.constant:
         return np.full(batch, np.nan)
-    found = stationary_modes(run.method, run.curvature, np.asarray(1.0), np.zeros(()))
-    unit = np.where(found.stable, found.covariance[..., 0, 0], np.inf)
-    counts = (run.curvature != 0) & (run.variance > 0)
+    one, none = np.ones(()), np.zeros(())
+    variance = np.zeros(())
+    # Noise may have more batch axes than the rule: each kind is solved for once, of variance one.
+    for noise, unit in ((run.gradient, (one, none)), (run.iterate, (none, one))):
+        if not noise.variance.any():
+            continue
+        found = stationary_modes(run.method, run.curvature, *unit)
+        each = np.where(found.stable, found.covariance[..., 0, 0], np.inf)
+        with np.errstate(invalid="ignore"):
+            variance = variance + np.where(noise.variance > 0, noise.variance * each, 0.0)
     with np.errstate(invalid="ignore"):
-        terms = np.where(counts, 0.5 * run.curvature * run.variance * unit, 0.0)
+        terms = np.where((run.curvature != 0) & (variance > 0), 0.5 * run.curvature * variance, 0.0)
     total = np.where(np.isfinite(terms).all(axis=-1), terms.sum(axis=-1), np.inf)
     return np.broadcast_to(total, batch).copy()

@@ -17,6 +17,7 @@ from heavyball_dynamics.analysis.linear import curvatures
 from heavyball_dynamics.correspondence.dialects import DIALECTS, from_dialect
 
 _NUMBER = 400  # frequencies where none are asked for
+_LOWEST = 1e-2  # the first of them where a batch is empty
 _FEW = 16  # batch elements whose poles still get frequencies of their own
 
 
@@ -149,6 +150,11 @@ def frequency_response(
         If the rule is not linear or varies in time, the output is unknown, needs a curvature or does not exist for the
         rule, or shapes do not fit.
 
+    Notes
+    -----
+    A pole within about 1e-12 of the unit circle (of flows: of the imaginary axis, beside their fastest pole) counts as
+    one that does not decay: momenta of 1 - 1e-12 and more have no cut-off and no window here.
+
     References
     ----------
     Goh, "Why momentum really works", Distill 2017; Åström and Murray, "Feedback systems", 2nd ed. 2021, chapters 9
@@ -189,6 +195,8 @@ def _frequencies(frequency: ArrayLike) -> FloatArray:
 
 def _default(path: SignalPath) -> FloatArray:
     every = path.flat().grid()
+    if not every.size:  # an empty batch has no poles to look beside
+        return np.geomspace(_LOWEST, np.pi if path.discrete else 1 / _LOWEST, _NUMBER)
     omega = np.geomspace(max(100 * every.min(), 1e-12), every.max() / (1 if path.discrete else 100), _NUMBER)
     if len(every) <= _FEW:
         poles = path.poles[np.isfinite(path.poles)].ravel()

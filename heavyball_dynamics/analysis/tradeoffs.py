@@ -11,7 +11,7 @@ from heavyball_dynamics._drawing import Drawable
 from heavyball_dynamics._protocols import Method, require_method
 from heavyball_dynamics._types import ArrayLike, BoolArray, FloatArray, IntArray
 from heavyball_dynamics._validation import one_of, real_array
-from heavyball_dynamics.analysis._noisy_loops import noisy_loop, stationary_modes
+from heavyball_dynamics.analysis._noisy_loops import noisy_loop, require_constant, stationary_modes
 from heavyball_dynamics.analysis.linear import curvatures as modes_of
 from heavyball_dynamics.analysis.stationary import variances
 
@@ -119,7 +119,8 @@ def rate_noise_tradeoff(
     method_type : type, or any function of (lr, momentum) that returns a method
         Which rule, for example `HeavyBall`.
     curvatures : array (mode,)
-        Curvatures λ > 0 of the quadratic, all of them.
+        Curvatures λ > 0 of the quadratic, all of them. A flat one, λ = 0, never decays: leave it out, or every setting
+        counts as not stable.
     lrs, momenta : array (lr,), array (momentum,)
         The grid.
     noise : float or array (mode,)
@@ -135,7 +136,8 @@ def rate_noise_tradeoff(
     Raises
     ------
     ValueError
-        If the normalization is neither, an input is not finite or no vector, or the rule is not linear.
+        If the normalization is neither, an input is empty, not finite or no vector, or the rule is not linear or varies
+        in time.
     TypeError
         If `method_type` returns no method.
 
@@ -158,17 +160,27 @@ def rate_noise_tradeoff(
     modes = modes_of(curvatures)
     if modes.ndim > 1:
         raise ValueError(f"`curvatures` must be one spectrum, of shape (mode,). Received shape {modes.shape}.")
+    if not modes.size:
+        raise ValueError("`curvatures` must hold one curvature or more: without modes there is no worst rate. "
+                         f"Received shape {modes.shape}.")  # fmt: skip
     grid = np.broadcast_to(lr[:, None], (len(lr), len(momentum)))
     betas = np.broadcast_to(momentum, grid.shape)
     method = method_type(grid * (1 - betas) if normalization == "ema" else grid, betas)
     require_method("method_type(lr, momentum)", method)
+    require_constant("method_type(lr, momentum)", method, modes)
     shape = noisy_loop(method, modes).drive.shape[:-1]
     found = stationary_modes(method, modes, variances("noise", noise, shape), np.zeros(()))
     variance = np.where(found.stable, found.covariance[..., 0, 0], np.inf)
     return RateNoiseTradeoff(
         lr=lr, momentum=momentum, rate=found.rate.max(axis=-1), variance=variance.sum(axis=-1),
-        loss=(0.5 * modes * variance).sum(axis=-1), normalization=normalization,
+        loss=_loss(modes, variance), normalization=normalization,
     )  # fmt: skip
+
+
+def _loss(modes: FloatArray, variance: FloatArray) -> FloatArray:
+    """Return Σ½λVar, infinite where a variance is, also at λ = 0."""
+    known = np.isfinite(variance)
+    return np.asarray(np.where(known, 0.5 * modes * np.where(known, variance, 0.0), np.inf).sum(axis=-1))
 
 
 def _axis(name: str, value: ArrayLike) -> FloatArray:

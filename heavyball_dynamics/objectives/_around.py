@@ -37,3 +37,12 @@ class Around:
     def hessian_product(self, position: ArrayLike, vector: ArrayLike, /) -> Any:
         """Return the Hessian times `vector`, (*batch, dim)."""
         return self.objective.hessian_product(position, vector)
+
+
+def number_inside(objective: Any, kind: type) -> int:
+    """Return how many of a kind there are inside: the loss itself, and all that it stands around."""
+    number = 0
+    while objective is not None:
+        number += isinstance(objective, kind)
+        objective = getattr(objective, "objective", None)
+    return number

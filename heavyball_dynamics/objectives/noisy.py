@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from heavyball_dynamics._covariances import full_matrix, noise_covariance
-from heavyball_dynamics._normals import normals, square_root
+from heavyball_dynamics._normals import Purpose, normals, square_root
 from heavyball_dynamics._protocols import ObjectiveLike, require_objective
 from heavyball_dynamics._record import Record
 from heavyball_dynamics._types import ArrayLike, FloatArray
 from heavyball_dynamics._validation import count
-from heavyball_dynamics.objectives._around import Around
+from heavyball_dynamics.objectives._around import Around, number_inside
 from heavyball_dynamics.objectives.base import ObjectiveBase, read_only
 from heavyball_dynamics.objectives.minibatch import Minibatch
 
@@ -40,7 +40,7 @@ class NoisyGradient(Around, Record):
     noise : float, array (dim,) or array (dim, dim)
         One variance for all coordinates of the gradient, one for each, or the covariance matrix Σ.
     seed : int
-        Which stream of random numbers, >= 0.
+        Which random numbers, >= 0. Noise inside noise, minibatches and heat have others for the same seed.
 
     Raises
     ------
@@ -52,7 +52,8 @@ class NoisyGradient(Around, Record):
     Notes
     -----
     The errors of element i are made of the random integers that stand from the place i·dim on in the stream
-    ``PCG64(SeedSequence(seed, spawn_key=(k,)))``, put through the inverse of the normal distribution function.
+    ``PCG64(SeedSequence(seed, spawn_key=(k, 1, depth)))``, put through the inverse of the normal distribution function.
+    The depth is the number of noisy gradients inside, 0 around a loss without noise.
 
     Examples
     --------
@@ -105,8 +106,12 @@ class NoisyGradient(Around, Record):
 
     def errors(self, k: int, elements: int) -> FloatArray:
         """Return the errors of the gradient in step k, (element, dim)."""
-        z = normals(self.seed, k, elements, self.dim)
+        z = normals(self.seed, k, elements, self.dim, Purpose.GRADIENT, self._depth)
         return z * self._root if self.noise.ndim == 1 else z @ self._root.T
+
+    @cached_property
+    def _depth(self) -> int:
+        return number_inside(self.objective, NoisyGradient)
 
     @cached_property
     def _root(self) -> FloatArray:

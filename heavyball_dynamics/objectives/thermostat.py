@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from heavyball_dynamics._normals import normals
+from heavyball_dynamics._normals import Purpose, normals
 from heavyball_dynamics._protocols import ObjectiveLike, require_objective
 from heavyball_dynamics._record import Record
 from heavyball_dynamics._types import FloatArray
 from heavyball_dynamics._validation import count, real_array, require
-from heavyball_dynamics.objectives._around import Around
+from heavyball_dynamics.objectives._around import Around, number_inside
 from heavyball_dynamics.objectives.base import read_only
 
 
@@ -32,12 +33,13 @@ class Thermostat(Around, Record):
     temperature : float or array (*batch,)
         Temperature T >= 0, in units of the loss.
     seed : int
-        Which stream of random numbers, >= 0.
+        Which random numbers, >= 0. They are others than those of noisy gradients or minibatches of the same seed.
 
     Raises
     ------
     ValueError
-        If the temperature or the seed is negative.
+        If the temperature or the seed is negative; when kicks are asked for, if the temperatures do not broadcast to
+        the batch axes of the positions.
     TypeError
         If the loss is none, or the seed is no whole number.
 
@@ -63,6 +65,11 @@ class Thermostat(Around, Record):
         """Return the loss of step k, which has kicks to give."""
         step = count("k", k, 0)
         return ThermostatSample(self.objective.at(step), self, step)
+
+    @cached_property
+    def depth(self) -> int:
+        """Number of thermostats inside; the heat of each is independent of that of the others."""
+        return number_inside(self.objective, Thermostat)
 
 
 class ThermostatSample(Around):
@@ -92,5 +99,14 @@ class ThermostatSample(Around):
 
     def kick(self, batch: tuple[int, ...]) -> FloatArray:
         """Return normal numbers (*batch, dim) of variance T, the same whenever they are asked for."""
-        z = normals(self.source.seed, self.k, math.prod(batch), self.dim).reshape(*batch, self.dim)
-        return np.asarray(np.sqrt(self.source.temperature)[..., None] * z)
+        source = self.source
+        try:
+            heat = np.broadcast_to(source.temperature, batch)
+        except ValueError:
+            raise ValueError(
+                f"`temperature` must be one number or broadcast to the batch axes of the positions, here {batch}. "
+                f"Received shape {np.shape(source.temperature)}. Let the positions have these axes, or the "
+                "temperatures axes of length one for those that positions have besides: temperature[:, None]."
+            ) from None
+        z = normals(source.seed, self.k, math.prod(batch), self.dim, Purpose.HEAT, source.depth)
+        return np.asarray(np.sqrt(heat)[..., None] * z.reshape(*batch, self.dim))

@@ -10,10 +10,10 @@ from scipy.linalg import expm
 
 from heavyball_dynamics._batching import append_axes, batch_shape, leaves, rebuild
 from heavyball_dynamics._noisy_springs import spring_drive
-from heavyball_dynamics._normals import normals, square_root
+from heavyball_dynamics._normals import Purpose, normals, square_root
 from heavyball_dynamics._protocols import Flow, ObjectiveLike, require_flow, require_objective
 from heavyball_dynamics._springs import spring_loops
-from heavyball_dynamics._types import ArrayLike, FloatArray, State
+from heavyball_dynamics._types import ArrayLike, BoolArray, FloatArray, State
 from heavyball_dynamics._validation import count, real_array, require
 from heavyball_dynamics.simulation._start import starting_state
 from heavyball_dynamics.simulation.integration import _observe, _times
@@ -52,7 +52,9 @@ def sample_flow(
     Returns
     -------
     Trajectory
-        ``evaluations`` is 0: nothing was integrated.
+        ``evaluations`` is 0: nothing was integrated. An element that has left the finite numbers, or whose variance
+        has, is NaN from the next saved time on: its status is DIVERGED, its ``stop_time`` that time. It does not touch
+        the others.
 
     Raises
     ------
@@ -91,16 +93,29 @@ def sample_flow(
     rest = leaves(append_axes(flow, 1).init(centre, np.zeros(objective.dim), objective))
     moved = [np.broadcast_to(leaf - still, (*batch, objective.dim)) @ Q
              for leaf, still in zip(leaves(start), rest, strict=True)]  # fmt: skip
-    paths = _draw(flow, np.asarray(quadratic.spectrum), np.stack(moved, axis=-1), intensity, saved, stream)
-    # (time, *batch, mode, state) to a list over the state of (*batch, time, dim)
-    found = [np.moveaxis(paths[..., j], 0, -2) @ Q.T + np.asarray(still)[..., None, :] for j, still in enumerate(rest)]
-    states = rebuild(start, found)
+    with np.errstate(all="ignore"):  # what is not stable may leave the finite numbers
+        paths = _draw(flow, np.asarray(quadratic.spectrum), np.stack(moved, axis=-1), intensity, saved, stream)
+        # (time, *batch, mode, state) to a list over the state of (*batch, time, dim)
+        found = [np.moveaxis(paths[..., j], 0, -2) @ Q.T + np.asarray(still)[..., None, :]
+                 for j, still in enumerate(rest)]  # fmt: skip
+        return _trajectory(flow, objective, start, found, saved)
+
+
+def _trajectory(
+    flow: Flow, objective: ObjectiveLike, start: State, found: list[FloatArray], times: FloatArray
+) -> Trajectory:
+    """Return the run with leaves (*batch, time, dim) that may have left the finite numbers."""
+    finite = np.isfinite(found).all(axis=(0, -1))
+    alive: BoolArray = np.logical_and.accumulate(finite, axis=-1)
+    number, completed = alive.sum(axis=-1, dtype=int), alive.all(axis=-1)
+    last = np.expand_dims(np.maximum(number - 1, 0), (-2, -1))
+    states = rebuild(start, [np.where(alive[..., None], leaf, np.nan) for leaf in found])
     return Trajectory(
-        time=saved,
-        **_observe(flow, objective, states, saved),
-        status=np.full(batch, int(Status.COMPLETED)),
-        stop_time=np.full(batch, np.nan),
-        state=rebuild(start, [leaf[..., -1, :] for leaf in found]),
+        time=times,
+        **_observe(flow, objective, states, times),
+        status=np.where(completed, int(Status.COMPLETED), int(Status.DIVERGED)),
+        stop_time=np.where(completed, np.nan, times[np.minimum(number, len(times) - 1)]),
+        state=rebuild(start, [np.take_along_axis(leaf, last, axis=-2)[..., 0, :] for leaf in found]),
         evaluations=0,
     )
 
@@ -132,8 +147,10 @@ def _draw(
     for i, dt in enumerate(np.diff(times)):
         if not abs(dt - known[0]) <= 4 * np.spacing(abs(times[i + 1])):  # uniform times, up to rounding
             carried, spread = transition(M, b[..., :, None] * b[..., None, :], float(dt))
-            known = (float(dt), carried, square_root(spread))
-        z = normals(seed, i, math.prod(batch), math.prod(tail)).reshape(start.shape)
+            # What has overflowed has no root; its paths are no numbers any more.
+            fine = (np.isfinite(carried) & np.isfinite(spread)).all(axis=(-2, -1), keepdims=True)
+            known = (float(dt), np.where(fine, carried, np.nan), square_root(np.where(fine, spread, 0.0)))
+        z = normals(seed, i, math.prod(batch), math.prod(tail), Purpose.PATH).reshape(start.shape)
         pushed = np.einsum("...ij,...j->...i", known[2], z)
         state = paths[i + 1] = np.einsum("...ij,...j->...i", known[1], state) + scale * pushed
     return paths

@@ -190,8 +190,9 @@ def _row(
     rtol: float,
 ) -> list[np.ndarray[Any, Any]]:
     """Return the fields of the result at one step, (*batch, …), NaN where the run has diverged."""
-    gradient = np.asarray(objective.at(k).gradient(state.position), dtype=float)
-    hessian = np.asarray(objective.hessian(state.position), dtype=float)
+    with np.errstate(all="ignore"):  # a run about to diverge
+        gradient = np.asarray(objective.at(k).gradient(state.position), dtype=float)
+        hessian = np.asarray(objective.hessian(state.position), dtype=float)
     alive = alive & np.isfinite(gradient).all(axis=-1) & np.isfinite(hessian).all(axis=(-2, -1))
     # What has diverged is put to rest and left out afterwards.
     there = rebuild(state, [np.where(alive[..., None], leaf, 0.0) for leaf in leaves(state)])

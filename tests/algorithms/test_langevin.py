@@ -89,6 +89,19 @@ class TestSplitting:
         assert abs(kinetic.mean() - slowed) < 4 * kinetic.std() / np.sqrt(seeds)
         assert_allclose(np.cov(run.position[:, -1].T), 0.7 * np.linalg.inv(loss.matrix), atol=0.04)
 
+    def test_heat_and_errors_of_the_gradient_do_not_know_of_each_other(self):
+        """Both default to seed 0; the variance is that of the two sources added up, by Lyapunov's equation."""
+        seeds, dt, error = 20_000, 0.1, 10.0
+        flow = LangevinFlow()
+        bath = flow.thermostat(hb.NoisyGradient(hb.Quadratic([1.0]), error))
+        run = hb.iterate(flow.method(dt), bath, np.zeros((seeds, 1)), 200, save_every=200)
+        M, heat = of_the_rule(flow.method(dt), 1.0)
+        push = (np.eye(2) - M) @ [-1.0, 0.0]  # a constant error of one moves the rest to -1
+        P = solve_discrete_lyapunov(M, np.outer(heat, heat) + error * np.outer(push, push))
+        found = run.position[:, -1, 0]
+        assert abs(found.var() - P[0, 0]) < 5 * P[0, 0] * np.sqrt(2 / seeds)
+        assert 1.45 < P[0, 0] < 1.55
+
     def test_without_a_thermostat_it_is_cold_and_of_second_order(self):
         flow, loss, start = hb.HeavyBallFlow(1.3, 0.4), hb.rosenbrock(), [-0.5, 0.5]
         exact = hb.integrate(flow, loss, start, [0.1, 0.0], times=[0.0, 0.4], rtol=1e-12, atol=1e-13).position[-1]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy.linalg import solve_discrete_lyapunov
 from user_rules import Extragradient, TwoMomenta
 
 import heavyball_dynamics as hb
@@ -116,6 +117,60 @@ class TestTenThousandSeeds:
         assert_allclose(run.value.std(axis=0)[1:], exact.standard_deviation[1:], rtol=0.1)
 
 
+class TestIterateNoise:
+    @pytest.mark.parametrize("shaken", [0.02, [0.05, 0.01], 0.02 * SIGMA])
+    @pytest.mark.parametrize("sigma", [0.3, SIGMA])
+    def test_by_hand_and_in_the_end(self, sigma, shaken):
+        """The recursion in all coordinates, and Lyapunov's equation for the floor."""
+        lr, beta, eye = 0.1, 0.8, np.eye(2)
+        M = np.block([[eye - lr * H, beta * eye], [-lr * H, beta * eye]])
+        B, E = -lr * np.vstack([eye, eye]), np.vstack([eye, 0 * eye])
+        full = np.diag(np.broadcast_to(shaken, 2)) if np.ndim(shaken) < 2 else shaken
+        N = B @ (sigma * eye if np.ndim(sigma) == 0 else sigma) @ B.T + E @ full @ E.T
+        found = expected_loss(hb.HeavyBall(lr, beta), LOSS, [2.0, -1.0], 25, sigma, iterate_noise=shaken)
+        P = np.zeros((4, 4))
+        for k in range(26):
+            assert_allclose(found.covariance[k], P[:2, :2], atol=1e-13)
+            P = M @ P @ M.T + N
+        assert_allclose(found.stochastic, 0.5 * np.einsum("ij,kji->k", H, found.covariance), rtol=1e-12)
+        assert_allclose(found.floor, 0.5 * np.trace(H @ solve_discrete_lyapunov(M, N)[:2, :2]), rtol=1e-10)
+        quiet = expected_loss(hb.HeavyBall(lr, beta), LOSS, [2.0, -1.0], 25, sigma)
+        assert_allclose(found.deterministic, quiet.deterministic, rtol=1e-14)
+
+    @pytest.mark.parametrize("rule", [hb.HeavyBall(0.15, 0.8), hb.Nesterov(0.15, 0.8), TwoMomenta(0.1, 0.5, 0.9)])
+    def test_ten_thousand_runs(self, rule, rng):
+        """Each step by `iterate`, the position then moved by hand; the rest of the state stays."""
+        seeds, steps, shaken = 10_000, 15, 0.02 * SIGMA
+        exact = expected_loss(rule, LOSS, [3.0, 2.0], steps, 0.4, iterate_noise=shaken)
+        noisy, state = NoisyGradient(LOSS, 0.4, seed=7), np.broadcast_to([3.0, 2.0], (seeds, 2))
+        root = np.linalg.cholesky(shaken)
+        for k in range(steps):
+            state = hb.iterate(rule, noisy, state, 1, first_step=k).state
+            state = state._replace(position=state.position + rng.normal(size=(seeds, 2)) @ root.T)
+            value = LOSS.value(state.position)
+            assert abs(value.mean() - exact.loss[k + 1]) < 4.5 * exact.standard_deviation[k + 1] / np.sqrt(seeds)
+        assert_allclose(value.std(), exact.standard_deviation[-1], rtol=0.1)
+
+    def test_what_it_shares_with_the_other_noise(self):
+        """Batches, flat modes, and the stationary covariance mode by mode."""
+        rule = hb.Nesterov(np.array([0.1, 0.3]), 0.7)
+        found = expected_loss(rule, hb.Quadratic([0.7, 1.5]), [1.0, 1.0], 900, 0.0, iterate_noise=[0.2, 0.1])
+        P = stationary_covariance(rule, [0.7, 1.5], 0.0, iterate_noise=[0.2, 0.1])
+        assert_allclose(found.floor, P[..., 0, 0] @ [0.35, 0.75], rtol=1e-11)
+        assert_allclose(found.excess[:, -1], found.floor, rtol=1e-9)
+        both, ball = np.stack([SIGMA, 2 * SIGMA]), hb.HeavyBall(0.1, 0.5)
+        pair = expected_loss(ball, LOSS, [1.0, 1.0], 5, 0.3, iterate_noise=both)
+        alone = expected_loss(ball, LOSS, [1.0, 1.0], 5, 0.3, iterate_noise=both[1])
+        assert_allclose(pair.covariance[1], alone.covariance, rtol=1e-13)
+        assert_allclose(pair.floor[1], alone.floor, rtol=1e-13)
+        flat = expected_loss(hb.HeavyBall(0.1, 0.5), hb.Quadratic([0.0, 1.0]), [1.0, 1.0], 5, 0.0, iterate_noise=1.0)
+        P = stationary_covariance(ball, [1.0], 0.0, iterate_noise=1.0)
+        assert_allclose(flat.floor, 0.5 * P[0, 0, 0], rtol=1e-12)
+        assert expected_loss(hb.HeavyBall(5.0, 0.5), LOSS, [1.0, 1.0], 5, 0.0, iterate_noise=1.0).floor == np.inf
+        with pytest.raises(ValueError, match="`iterate_noise` must be >= 0, a variance"):
+            expected_loss(hb.HeavyBall(0.1, 0.5), LOSS, [1.0, 1.0], 5, iterate_noise=-1.0)
+
+
 class TestPhases:
     def test_gradient_descent_in_closed_form(self):
         """E f = ½λ(ρ^{2k}x² + (1 - ρ^{2k})Var∞), so that twice the floor is reached at ρ^{2k} = Var∞/(x² - Var∞)."""
@@ -157,6 +212,17 @@ class TestPhases:
         assert "not reached" in never.summary()
         at_once = expected_loss(hb.GradientDescent(0.01), hb.Quadratic([1.0]), [0.0], 5, 1e-3)
         assert at_once.phase_change == 0 == at_once.settled
+
+    def test_what_has_no_floor_is_said_in_words(self):
+        said = [str(expected_loss(hb.GradientDescent(lr), hb.Quadratic(bends), [1.0] * len(bends), steps))
+                for lr, bends, steps in ((3.0, [1.0], 3000), (3.0, [1.0], 3), (0.1, [1.0, -1.0], 10))]  # fmt: skip
+        assert said[0].endswith("no floor, a mode is not stable; at the end no finite number")
+        assert "no floor, a mode is not stable; at the end" in said[1]
+        assert "no floor, a curvature is negative; at the end -3.41621 relative to the stationary point" in said[2]
+        assert "%" not in said[2]
+        fading = expected_loss(hb.GradientDescent(lambda k: 1 / (k + 2)), hb.Quadratic([1.0]), [1.0], 9)
+        assert "floor unknown, the rule varies in time" in str(fading)
+        assert "nan" not in "".join([*said, str(fading)])
 
     def test_flat_and_unstable_modes(self):
         flat = expected_loss(hb.HeavyBall(0.1, 0.5), hb.Quadratic([0.0, 1.0]), [1.0, 1.0], 5, 0.1)

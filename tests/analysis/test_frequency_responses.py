@@ -228,6 +228,26 @@ def test_batches(seed):
     assert_allclose(free.response[1, 0], alone.response, rtol=1e-14)
 
 
+@pytest.mark.parametrize("output", ["displacement", "position", "query", "sensitivity", "loop"])
+def test_empty_batches(output):
+    needs = output in ("sensitivity", "loop")
+    found = hb.frequency_response(hb.HeavyBall(np.zeros(0), 0.5), curvature=[1.0] if needs else None, output=output)
+    assert found.response.shape == (0, 400, 1) if needs else (0, 400)
+    assert found.cutoff.shape == found.averaging_window.shape == ((0, 1) if needs else (0,))
+    assert np.all(np.diff(found.frequency) > 0)
+    none = hb.frequency_response(hb.HeavyBall(0.1, 0.5), curvature=[], output=output)
+    assert none.response.shape == (400, 0)
+    assert none.summary() == ""
+    assert hb.frequency_response(hb.HeavyBallFlow(np.ones(0), 0.5), [0.1, 1.0]).response.shape == (0, 2)
+
+
+def test_where_a_pole_counts_as_resting():
+    """The limit that the notes name."""
+    near = hb.frequency_response(hb.HeavyBall(1.0, 1 - 1e-11))
+    assert np.isclose(near.cutoff, 1e-11, rtol=1e-5)
+    assert np.isnan(hb.frequency_response(hb.HeavyBall(1.0, 1 - 1e-13)).cutoff)
+
+
 def test_frozen_schedules():
     method = hb.HeavyBall(0.1, hb.GrowingMomentum(0.9, 5))
     beta = hb.at_step(method, 7).momentum

@@ -105,6 +105,15 @@ class TestErrors:
         with pytest.raises(TypeError, match="must be a method"):
             rate_noise_tradeoff(lambda lr, beta: hb.HeavyBallFlow(lr + 1, beta), SPECTRUM, [0.1], [0.5])
 
+    def test_no_modes_flat_modes_and_schedules(self):
+        with pytest.raises(ValueError, match=r"`curvatures` must hold one curvature or more.*Received shape \(0,\)"):
+            hb.rate_noise_tradeoff(hb.HeavyBall, [], [0.1], [0.5])
+        flat = hb.rate_noise_tradeoff(hb.HeavyBall, [0.0, 1.0], [0.1], [0.5])
+        assert flat.loss == flat.variance == np.inf
+        assert not flat.stable.any()
+        with pytest.raises(ValueError, match=r"must not vary in time.*hb\.at_step\(method, k\)"):
+            hb.rate_noise_tradeoff(lambda lr, beta: hb.HeavyBall(lambda k: 0.1 / (k + 1), beta), [1.0], [0.1], [0.5])
+
     def test_nothing_stable(self):
         found = rate_noise_tradeoff(hb.HeavyBall, SPECTRUM, [10.0], [0.5])
         assert len(found.front) == 0

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 import heavyball_dynamics as hb
-from heavyball_dynamics._normals import normals, square_root
+from heavyball_dynamics._normals import Purpose, normals, square_root
 from heavyball_dynamics.objectives.noisy import IndependentMinibatch, NoisyGradient
 from heavyball_dynamics.objectives.thermostat import Thermostat
 
@@ -27,11 +27,11 @@ class TestNormals:
     @settings(max_examples=25)
     @given(st.integers(0, 2**70), st.integers(0, 10**9), st.integers(1, 5), st.integers(0, 20), st.integers(0, 20))
     def test_an_element_knows_nothing_of_the_others(self, seed, k, size, few, more):
-        long, short = normals(seed, k, few + more, size), normals(seed, k, few, size)
+        long, short = (normals(seed, k, many, size, Purpose.PATH) for many in (few + more, few))
         assert_array_equal(long[:few], short)
 
     def test_they_are_normal_and_independent(self):
-        z = np.stack([normals(5, k, 4000, 3) for k in range(5)])
+        z = np.stack([normals(5, k, 4000, 3, Purpose.HEAT) for k in range(5)])
         assert stats.kstest(z.ravel(), "norm").pvalue > 0.01
         assert np.abs(np.corrcoef(z.reshape(5, -1)) - np.eye(5)).max() < 0.04
         assert np.abs(np.corrcoef(z.reshape(-1, 3).T) - np.eye(3)).max() < 0.04
@@ -39,8 +39,19 @@ class TestNormals:
 
     def test_the_stream_is_kept(self):
         """Numbers that no version may change."""
-        kept = [-1.377616025881655, -0.5021686755604728, -0.2983728143273473]
-        assert_allclose(normals(123, 4, 1, 3)[0], kept, rtol=1e-14)
+        kept = [0.8202568282680697, -0.1891484614312407, -0.2638724503322373]
+        assert_allclose(normals(123, 4, 1, 3, Purpose.GRADIENT)[0], kept, rtol=1e-14)
+        key = np.random.SeedSequence(123, spawn_key=(4, 1, 0))
+        raw = np.random.PCG64(key).random_raw(3) >> np.uint64(12)
+        assert_allclose(stats.norm.ppf((raw + 0.5) / 2**52), kept, rtol=1e-13)
+
+    def test_equal_seeds_are_independent_for_each_purpose_and_depth(self):
+        """Also of the integers that minibatches of the seed are ordered by."""
+        drawn = [normals(5, k, 20_000, 1, p, d) for k in range(2) for p in Purpose for d in range(3)]
+        ordering = [np.random.PCG64(np.random.SeedSequence(5, spawn_key=(k,))).random_raw(20_000) for k in range(2)]
+        drawn += [stats.norm.ppf(((raw >> np.uint64(12)) + 0.5) / 2**52)[:, None] for raw in ordering]
+        table = np.concatenate(drawn, axis=-1)
+        assert np.abs(np.corrcoef(table.T) - np.eye(table.shape[1])).max() < 5 / np.sqrt(20_000)
 
     @settings(max_examples=25)
     @given(st.integers(1, 5), st.integers(0, 2**32), st.integers(1, 5))
@@ -112,6 +123,20 @@ class TestNoisyGradient:
         noisy, x = NoisyGradient(shuffled, 0.3, seed=2), np.ones((5, 3))
         assert_allclose(noisy.at(7).gradient(x) - shuffled.at(7).gradient(x), noisy.errors(7, 5), atol=1e-14)
         assert_allclose(noisy.gradient_covariance(x[0]), shuffled.gradient_covariance(x[0]) + 0.3 * np.eye(3))
+
+    def test_noise_inside_noise_of_the_same_seed_is_independent(self):
+        """Variances add up, as `gradient_covariance` says, also with heat in between."""
+        x = np.zeros((50_000, 2))
+        inner = NoisyGradient(LOSS, 1.0)
+        for between in (inner, Thermostat(inner, 1.0)):
+            nested = NoisyGradient(NoisyGradient(between, [0.5, 2.0]), SIGMA)
+            expected = nested.gradient_covariance(np.zeros(2))
+            assert_allclose(expected, np.eye(2) + np.diag([0.5, 2.0]) + SIGMA)
+            found = np.cov(nested.at(0).gradient(x).T)
+            assert_allclose(found, expected, atol=5 * expected.max() * np.sqrt(2 / 50_000))
+        # Heat around noise does not change the errors, nor they the heat.
+        assert_array_equal(Thermostat(inner, 1.0).at(1).gradient(x[:3]), inner.at(1).gradient(x[:3]))
+        assert_array_equal(Thermostat(inner, 1.0).at(1).kick((3,)), Thermostat(LOSS, 1.0).at(1).kick((3,)))
 
     def test_runs_are_reproducible_and_resumed(self):
         noisy, rule = NoisyGradient(LOSS, SIGMA, seed=1), hb.Nesterov(0.1, 0.8)
@@ -186,6 +211,10 @@ class TestThermostat:
         assert pickle.loads(pickle.dumps(bath)) == bath
         assert_array_equal(pickle.loads(pickle.dumps(bath.at(2))).kick((2,)), bath.at(2).kick((2,)))
 
+    def test_heat_in_heat_is_independent(self):
+        kicks = [bath.at(0).kick((20_000,)) for bath in (Thermostat(LOSS), Thermostat(Thermostat(LOSS)))]
+        assert np.abs(np.corrcoef(np.concatenate(kicks, axis=-1).T) - np.eye(4)).max() < 5 / np.sqrt(20_000)
+
     def test_rules_without_friction_do_not_notice(self):
         run = hb.iterate(hb.HeavyBall(0.1, 0.5), Thermostat(LOSS, 3.0), [1.0, 1.0], 5)
         assert_array_equal(run.position, hb.iterate(hb.HeavyBall(0.1, 0.5), LOSS, [1.0, 1.0], 5).position)
@@ -193,5 +222,8 @@ class TestThermostat:
     def test_errors(self):
         with pytest.raises(ValueError, match="`temperature` must be >= 0"):
             Thermostat(LOSS, -1.0)
+        for batch in ((), (2,), (3, 2)):
+            with pytest.raises(ValueError, match=r"`temperature` must be one number or broa.*Received shape \(3,\)"):
+                Thermostat(LOSS, [1.0, 2.0, 3.0]).at(0).kick(batch)
         with pytest.raises(TypeError, match="`objective` must offer"):
             Thermostat("loss")

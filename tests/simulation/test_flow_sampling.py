@@ -109,6 +109,30 @@ class TestSamples:
         run = sample_flow(hb.HeavyBallFlow(1.0, 0.5), hb.Quadratic([1.0]), [1.0], duration=2.0, noise=[0.0, 1.0, 2.0])
         assert run.position.shape == (3, 201, 1)
 
+    def test_what_leaves_the_finite_numbers_has_diverged(self):
+        """e^{0.618·1000} is no number any more; nothing is said but by the status."""
+        loss = hb.Quadratic([-1.0])
+        run = sample_flow(LangevinFlow(), loss, [0.0], times=[0.0, 1.0, 1000.0, 1001.0], seed=1)
+        assert run.status == hb.Status.DIVERGED
+        assert not run.success
+        assert run.stop_time == 1000.0
+        for each in (run.position[:, 0], run.velocity[:, 0], run.value, run.energy, run.gradient_norm):
+            assert_array_equal(np.isfinite(each), [True, True, False, False])
+            assert np.isnan(each[2:]).all()
+        assert_array_equal(run.state.position, run.position[1])
+        assert_array_equal(run.state.velocity, run.velocity[1])
+
+    def test_what_has_diverged_does_not_touch_the_others(self):
+        damping = np.array([1.0, -30.0, 2.0])
+        flow, start = hb.HeavyBallFlow(1.0, damping), np.array([[1.0, 0.0]] * 3)
+        times = [0.0, 1.0, 50.0]
+        run = sample_flow(flow, LOSS, start, times=times, noise=0.5, seed=1)
+        assert_array_equal(run.status, [0, hb.Status.DIVERGED, 0])
+        assert_array_equal(run.stop_time, [np.nan, 50.0, np.nan])
+        calm = sample_flow(hb.HeavyBallFlow(1.0, damping[:1]), LOSS, start[:1], times=times, noise=0.5, seed=1)
+        assert_allclose(run.position[0], calm.position[0], atol=1e-12)
+        assert np.isfinite(run.position[2]).all()
+
     def test_errors(self):
         flow = LangevinFlow(1.0, 0.5, 1.0)
         with pytest.raises(ValueError, match="`objective` must be a quadratic"):

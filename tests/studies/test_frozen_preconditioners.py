@@ -100,6 +100,13 @@ def test_batches_and_divergence():
     assert_allclose(adam.threshold[..., 0], [[6.0, 6.0], [38.0, 38.0]], rtol=1e-9)
 
 
+def test_a_run_that_overflows_says_so_without_warnings():
+    found = hb.frozen_preconditioner(hb.HeavyBall(0.1, 0.9), hb.Quadratic([1.0, 50.0]), [1.0, 1.0], 1000, at=[5, 1000])
+    assert_allclose(found.curvature[0], [1.0, 50.0])
+    assert np.isnan(found.ratio[1])
+    assert "k=1000: the run has diverged" in found.summary()
+
+
 @pytest.mark.parametrize(("at", "message"), [
     ([5, 3], r"`at` must be strictly increasing. Received 3.0 at index \(1,\)"),
     ([0.5], "`at` must be whole steps from 0 to steps = 10. Received 0.5"),

@@ -68,3 +68,27 @@ def test_errors():
         noise_floor(rule, NoisyGradient(hb.Quadratic([1.0])), runs=1)
     with pytest.raises(TypeError, match="`method`"):
         noise_floor(hb.GradientFlow(), NoisyGradient(hb.Quadratic([1.0])))
+
+
+def test_schedules_are_frozen_first():
+    noisy = hb.NoisyGradient(hb.Quadratic([1.0]), 0.1)
+    rule = hb.HeavyBall(lambda k: 0.5 / (k + 1), 0.5)
+    with pytest.raises(ValueError, match=r"`method` must not vary in time.*hb\.at_step\(method, k\)"):
+        hb.noise_floor(rule, noisy)
+    assert np.isfinite(hb.noise_floor(hb.at_step(rule, 1), noisy, runs=2, steps=2).predicted)
+
+    class Slowing(hb.GradientDescent):
+        """It reads k itself."""
+
+        def step(self, k, state, objective):
+            moved = state.position - self.lr / (k + 1) * objective.gradient(state.position)
+            return state._replace(position=moved)
+
+    with pytest.raises(ValueError, match="It reads k itself"):
+        hb.noise_floor(Slowing(0.1), noisy)
+
+
+def test_flat_directions_cost_nothing():
+    found = hb.noise_floor(hb.HeavyBall(0.1, 0.5), hb.NoisyGradient(hb.Quadratic([0.0, 1.0]), 0.1), runs=2, steps=2)
+    alone = hb.noise_floor(hb.HeavyBall(0.1, 0.5), hb.NoisyGradient(hb.Quadratic([1.0]), 0.1), runs=2, steps=2)
+    assert np.isclose(found.predicted, alone.predicted, rtol=1e-12)
