@@ -12,7 +12,6 @@ from heavyball_dynamics._types import FloatArray
 from heavyball_dynamics.algorithms.friction import speed_of
 from heavyball_dynamics.algorithms.states import PhaseState
 
-
 _ROUNDINGS = 256.0  # units in the last place of the time in which a solver cannot resolve a stop
 _SLOW = 1e4  # times the threshold: speeds of which a solver that chooses its own first step takes no notice
 
@@ -89,7 +88,8 @@ def slide(
         direction = np.sign(state.velocity)
     if exact:
         return Slide(flow, 0.0, direction, None), state
-    return Slide(flow, resolution, direction if line else None, _first_step(flow, t, state, objective, threshold)), state
+    first_step = _first_step(flow, t, state, objective, threshold)
+    return Slide(flow, resolution, direction if line else None, first_step), state
 
 
 def _first_step(flow: Any, t: float, state: PhaseState, objective: ObjectiveLike, threshold: Any) -> float | None:

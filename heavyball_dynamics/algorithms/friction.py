@@ -169,8 +169,24 @@ class PowerFriction(Record):
             return self._symbolic_factor(velocity, pull) * velocity
         if np.ndim(self.power) == 0 and self.power == 1:
             return velocity / (1.0 + np.asarray(pull))
+        return self.share(speed_of(velocity), weight) * velocity
+
+    def share(self, speed: Any, weight: Any) -> FloatArray:
+        """Return the part of a speed that `proximal` leaves, r/g for the r >= 0 with r + w·a·r^p = g.
+
+        Parameters
+        ----------
+        speed : array (*batch, 1)
+            The speed g without friction.
+        weight : float or array (*batch, 1)
+            The weight w >= 0.
+
+        Returns
+        -------
+        array (*batch, 1)
+        """
         with np.errstate(all="ignore"):
-            return _shrink(*np.broadcast_arrays(speed_of(velocity), pull, self.power)) * velocity
+            return _shrink(*np.broadcast_arrays(speed, weight * self.coefficient, self.power))
 
     def _symbolic_factor(self, velocity: Any, pull: Any) -> Any:
         xp = namespace(velocity, pull, self.power)
@@ -214,7 +230,7 @@ def _shrink(size: FloatArray, pull: FloatArray, power: FloatArray) -> FloatArray
     found[dry] = np.maximum(1 - c[dry] / g[dry], 0.0)
     found[linear] = 1 / (1 + c[linear])
     # 2/(1 + √(1 + 4k)), which neither cancels for small k nor overflows for large ones.
-    found[square] = 2 / (1 + np.hypot(1.0, 2 * np.sqrt(c[square] * g[square])))
+    found[square] = 2 / (1 + np.hypot(1.0, 2 * np.sqrt(c[square]) * np.sqrt(g[square])))
     other = ~(dry | linear | square)
     if other.any():
         found[other] = _root(g[other], c[other], p[other])

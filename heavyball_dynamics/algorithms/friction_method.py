@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from heavyball_dynamics._batching import batch_shape
+from heavyball_dynamics._namespace import namespace
 from heavyball_dynamics._protocols import ObjectiveLike
 from heavyball_dynamics._record import Record
 from heavyball_dynamics._types import Hyperparameter
 from heavyball_dynamics._validation import finite, is_symbolic, non_negative, positive
-from heavyball_dynamics.algorithms.friction import PowerFriction
+from heavyball_dynamics.algorithms.friction import PowerFriction, speed_of
 from heavyball_dynamics.algorithms.methods import HeavyBall
 from heavyball_dynamics.algorithms.states import PhaseState
 
@@ -86,20 +87,32 @@ class FrictionMethod(Record):
     def step(self, k: int, state: PhaseState, objective: ObjectiveLike) -> PhaseState:  # noqa: ARG002
         """Make the heavy ball's displacement, and let friction take its share."""
         free = self.momentum * state.velocity - self.lr * objective.gradient(state.position)
-        velocity = self.friction.proximal(free, self._weight())
+        velocity = self._braked(free)
         return PhaseState(state.position + velocity, velocity)
 
     def kinetic_energy(self, state: PhaseState) -> Any:
         """Return β|V|²/(2η), in units of the loss, (*batch, 1)."""
         return HeavyBall(self.lr, self.momentum).kinetic_energy(state)
 
-    def _weight(self) -> Any:
-        """Return η/h^p: friction is a power of V/h."""
-        half = self.friction.power / 2
-        if is_symbolic(self.lr) or is_symbolic(self.mass) or is_symbolic(half):
-            return self.lr ** (1 - half) * self.mass ** (-half)
-        with np.errstate(divide="ignore"):
+    def _braked(self, free: Any) -> Any:
+        """Return what friction leaves of a displacement: the weight is η/h^p, as friction is a power of V/h."""
+        if is_symbolic(self.lr) or is_symbolic(self.mass) or is_symbolic(self.friction.power):
+            xp, power = namespace(self.lr, self.mass, self.friction.power), _exact(self.friction.power)
+            weight = xp.sqrt(self.lr) ** (2 - power) * xp.sqrt(_exact(self.mass)) ** -power
+            return self.friction.proximal(free, weight)
+        lr, mass, power = (np.asarray(part) for part in (self.lr, self.mass, self.friction.power))
+        steep = (power > 2) & (lr > 0)
+        with np.errstate(all="ignore"):
+            weight = lr ** (1 - power / 2) * mass ** (-power / 2)
             # A step that takes no time has no speed: without lr there is no friction either.
-            return np.where(
-                np.asarray(self.lr) == 0, 0.0, np.asarray(self.lr) ** (1 - half) * np.asarray(self.mass) ** (-half)
-            )
+            weight = np.where(lr == 0, 0.0, np.where(steep, np.sqrt(lr / mass), weight))
+        if not steep.any():
+            return self.friction.proximal(free, weight)
+        # A large power of h leaves the range of numbers: there it is V/h itself that is braked.
+        speed = speed_of(np.asarray(free)) / np.where(steep, np.sqrt(lr) * np.sqrt(mass), 1.0)
+        return self.friction.share(speed, weight) * free
+
+
+def _exact(number: Any) -> Any:
+    """Return a whole number as an int, so that a formula has no decimals in its powers."""
+    return int(number) if not is_symbolic(number) and number == int(number) else number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from heavyball_dynamics._types import Hyperparameter
 from heavyball_dynamics._validation import non_negative
 
 _FIRST = 1e-8  # as in NesterovFlow: friction that stays finite for every velocity, as implicit solvers need it
+_TINY = 1e-300  # a margin that is positive
 
 
 class RestartedFlowState(NamedTuple):
@@ -42,7 +43,7 @@ class RestartedNesterovFlow(Record):
     Nesterov's flow gains momentum without bound, runs past the minimum and comes back: its loss falls like 1/t² with
     ripples. Restarted it converges linearly where the loss is strongly convex, without knowing how strongly, and the
     loss never grows. `integrate` runs it by events, one trajectory at a time; ``run.state.origin`` is the time of the
-    last restart. A velocity given at the start counts where it grows; otherwise the flow starts from rest.
+    last restart. A velocity given at the start does not count: friction without bound stops it at t = t0.
 
     Parameters
     ----------
@@ -78,29 +79,16 @@ class RestartedNesterovFlow(Record):
 
     def vector_field(self, t: Any, state: RestartedFlowState, objective: ObjectiveLike) -> RestartedFlowState:
         """Return velocity and acceleration; at the moment of a restart the limit -∇f/(1 + r) of the latter."""
-        pull, elapsed = objective.gradient(state.position), t - state.origin
-        rest = pull / (1 + self.r)
-        # Right after a restart friction pulls towards the first term of the series of the velocity.
-        early = -(self.r / _FIRST) * (state.velocity + elapsed * rest) - rest
-        late = -(self.r / np.maximum(elapsed, _FIRST)) * state.velocity - pull
-        return RestartedFlowState(state.velocity, np.where(elapsed < _FIRST, early, late), 0.0 * state.position)
+        change = _acceleration(self.r, t, state, objective.gradient(state.position))
+        return RestartedFlowState(state.velocity, change, 0.0 * state.position)
 
     def kinetic_energy(self, state: RestartedFlowState) -> Any:
         """Return ½|v|², in units of the loss, (*batch, 1)."""
         return 0.5 * np.sum(state.velocity**2, axis=-1, keepdims=True)
 
-    def margin(self, t: Any, state: RestartedFlowState, objective: ObjectiveLike) -> Any:
-        """Return ½d|v|²/dt, which falls to zero where the speed stops growing, (..., 1)."""
-        slope = self.vector_field(t, state, objective)
-        return np.sum(state.velocity * slope.velocity, axis=-1, keepdims=True)
-
-    def jump(self, t: float, state: RestartedFlowState, objective: ObjectiveLike) -> RestartedFlowState:  # noqa: ARG002
-        """Return the state at rest with the clock set back."""
-        return RestartedFlowState(state.position, np.zeros_like(state.velocity), np.full_like(state.origin, t))
-
     def phase(
-        self, t: float, state: RestartedFlowState, objective: ObjectiveLike, resolution: float  # noqa: ARG002
-    ) -> tuple[RestartedNesterovFlow | None, RestartedFlowState]:
+        self, t: float, state: RestartedFlowState, objective: ObjectiveLike, resolution: float
+    ) -> tuple[Gaining | None, RestartedFlowState]:
         """Return the flow up to the next restart and the state to go on from; None at rest where there is no force.
 
         Parameters
@@ -110,14 +98,62 @@ class RestartedNesterovFlow(Record):
             Of one trajectory, (1, dim).
         objective : objective
         resolution : float
-            Not used: a restart needs no threshold.
+            Speeds below 1 + r times it count as growing.
 
         Returns
         -------
-        (RestartedNesterovFlow or None, RestartedFlowState)
+        (smooth flow or None, RestartedFlowState)
         """
-        moving = bool(np.any(state.velocity != 0))
-        if moving and not (np.all(t > state.origin) and np.all(self.margin(t, state, objective) > 0)):
-            state, moving = self.jump(t, state, objective), False
-        at_rest = not moving and not np.any(objective.gradient(state.position))
-        return (None if at_rest else self), state
+        going = Gaining(self, (1 + self.r) * resolution, None)
+        moving = np.any(state.velocity != 0) and np.all(t > state.origin)
+        if moving and np.all(going.margin(t, state, objective) > 0):
+            return going, state
+        first = np.asarray(objective.gradient(state.position))
+        begun = replace(going, first=tuple(first[0].tolist())) if np.any(first) else None
+        return begun, going.jump(t, state, objective)
+
+
+def _acceleration(r: Any, t: Any, state: RestartedFlowState, gradient: Any) -> Any:
+    elapsed, rest = t - state.origin, gradient / (1 + r)
+    # Right after a restart friction pulls towards the first term of the series of the velocity.
+    early = -(r / _FIRST) * (state.velocity + elapsed * rest) - rest
+    late = -(r / np.maximum(elapsed, _FIRST)) * state.velocity - gradient
+    return np.where(elapsed < _FIRST, early, late)
+
+
+@dataclass(frozen=True)
+class Gaining:
+    """The flow while its speed grows."""
+
+    flow: RestartedNesterovFlow
+    noise: Any  # a speed, (1, 1) or a number
+    first: tuple[float, ...] | None  # gradient at the restart; None in a phase that has begun before
+
+    def init(self, position: Any, velocity: Any, objective: ObjectiveLike) -> RestartedFlowState:
+        """Start like the flow itself."""
+        return self.flow.init(position, velocity, objective)
+
+    def vector_field(self, t: Any, state: RestartedFlowState, objective: ObjectiveLike) -> RestartedFlowState:
+        """Return velocity and acceleration."""
+        return self.flow.vector_field(t, state, objective)
+
+    def margin(self, t: Any, state: RestartedFlowState, objective: ObjectiveLike) -> Any:
+        """Return ½d|v|²/dt, which falls to zero where the speed stops growing, (..., 1).
+
+        Early on the acceleration, -∇f/(1+r), is a difference of larger terms whose sign is lost in the solver's errors.
+        But up to where the gradient has changed by ε = 1/(5+5r) of what it was at the restart, g, the speed grows: v is
+        -t·g/(1+r) within ε of it, so that d|v|²/dt is positive as long as (1-ε)/(1+r) > 2ε.
+        """
+        gradient = np.asarray(objective.gradient(state.position))
+        change = _acceleration(self.flow.r, t, state, gradient)
+        power, square = (np.sum(state.velocity * part, axis=-1, keepdims=True) for part in (change, state.velocity))
+        certain = np.sqrt(square) < self.noise
+        if self.first is not None:
+            first = np.asarray(self.first)
+            moved, size = (np.linalg.norm(g, axis=-1, keepdims=True) for g in (gradient - first, first))
+            certain = certain | ((5 + 5 * self.flow.r) * moved < size)
+        return np.where(certain, np.abs(power) + _TINY, power)
+
+    def jump(self, t: float, state: RestartedFlowState, objective: ObjectiveLike) -> RestartedFlowState:  # noqa: ARG002
+        """Return the state at rest with the clock set back."""
+        return RestartedFlowState(state.position, np.zeros_like(state.velocity), np.full_like(state.origin, t))

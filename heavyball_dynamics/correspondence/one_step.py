@@ -19,13 +19,14 @@ from heavyball_dynamics.correspondence.scheme import (
     half_a_step_limit,
     moved,
     require_half_a_step,
+    require_one_phase,
     require_oscillator,
 )
 
 
 @dataclass(frozen=True, eq=False)
 class ExplicitEuler(Scheme):
-    r"""Explicit Euler, of any flow: the position moves with the old velocity.
+    r"""Explicit Euler, of any smooth flow: the position moves with the old velocity.
 
     .. math:: z_{k+1} = z_k + hF(t_k, z_k)
 
@@ -39,6 +40,10 @@ class ExplicitEuler(Scheme):
     name = "explicit_euler"
     order = 1
 
+    def __post_init__(self) -> None:
+        require_one_phase(self.name, self.flow)
+        super().__post_init__()
+
     @property
     def method(self) -> Method | None:
         """Gradient descent, where the flow is the gradient flow."""
@@ -51,7 +56,7 @@ class ExplicitEuler(Scheme):
 
 @dataclass(frozen=True, eq=False)
 class RungeKutta4(Scheme):
-    r"""The classical Runge-Kutta method, of any flow.
+    r"""The classical Runge-Kutta method, of any smooth flow.
 
     .. math:: z_{k+1} = z_k + \frac h6(F_1 + 2F_2 + 2F_3 + F_4)
 
@@ -63,6 +68,10 @@ class RungeKutta4(Scheme):
     name = "runge_kutta4"
     order = 4
     gradients_per_step = 4
+
+    def __post_init__(self) -> None:
+        require_one_phase(self.name, self.flow)
+        super().__post_init__()
 
     def step(self, k: int, state: Any, objective: ObjectiveLike) -> State:
         """Take four slopes."""

@@ -15,6 +15,7 @@ from heavyball_dynamics._protocols import Flow, Method, ObjectiveLike, require_f
 from heavyball_dynamics._record import Record
 from heavyball_dynamics._types import Hyperparameter, State
 from heavyball_dynamics._validation import is_symbolic, positive, require
+from heavyball_dynamics.algorithms._phases import is_hybrid
 from heavyball_dynamics.algorithms.flows import HeavyBallFlow
 from heavyball_dynamics.correspondence.rules import decay_of
 
@@ -136,6 +137,16 @@ def require_instance(flow: Any) -> None:
     require_flow("flow", flow)
 
 
+def require_one_phase(scheme: str, flow: Any) -> None:
+    """Raise TypeError if the flow goes in phases: a scheme steps over where it sticks, jumps or starts anew."""
+    require_instance(flow)
+    if is_hybrid(flow):
+        raise TypeError(
+            f"`flow` must be smooth for the scheme {scheme}. Received {flow!r}, which goes in phases. hb.integrate "
+            "finds where they end; hb.FrictionMethod is the heavy ball with friction of any power."
+        )
+
+
 def require_half_a_step(mass: Hyperparameter, damping: Hyperparameter, dt: Hyperparameter) -> None:
     """Raise ValueError where negative damping leaves no velocity half a step away: 1 + γh/2m <= 0."""
     decay = decay_of(mass, damping, dt)
@@ -160,12 +171,13 @@ def require_oscillator(scheme: str, flow: Any) -> None:
     if not isinstance(flow, HeavyBallFlow):
         raise TypeError(
             f"`flow` must be a HeavyBallFlow, with mass and damping, for the scheme {scheme}. Received {flow!r}. "
-            "explicit_euler and runge_kutta4 take every flow."
+            "explicit_euler and runge_kutta4 take every smooth flow."
         )
     if flow.friction is not None:
+        others = "" if flow.friction.sticks else "explicit_euler and runge_kutta4 take friction of power 1 and more; "
         raise TypeError(
             f"`friction` must be None for the scheme {scheme}, which knows damping alone. Received {flow.friction!r}. "
-            "explicit_euler and runge_kutta4 take every flow; hb.FrictionMethod is the heavy ball with friction."
+            f"{others}hb.FrictionMethod is the heavy ball with friction."
         )
 
 

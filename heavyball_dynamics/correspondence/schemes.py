@@ -39,14 +39,14 @@ def discretize(flow: Flow, dt: Hyperparameter, scheme: str | type) -> Any:
     ==================== ===== ========= =====================================================
     scheme               order gradients what it is
     ==================== ===== ========= =====================================================
-    explicit_euler       1     1         the position moves with the old velocity; any flow
+    explicit_euler       1     1         the position moves with the old velocity; any smooth flow
     semi_implicit_euler  1     1         a heavy ball, momentum 1 - γh/m, lr h²/m
     implicit_friction    1     1         a heavy ball, momentum m/(m + γh), lr h²/(m + γh)
     exponential          1     1         a heavy ball, momentum exp(-γh/m), lr h²/m
     central              2     1         a heavy ball, momentum (2m - γh)/(2m + γh)
     dissipative_leapfrog 2     1         Strang splitting of friction and leapfrog
     implicit_midpoint    2     Newton    needs the Hessian
-    runge_kutta4         4     4         the classical one; any flow
+    runge_kutta4         4     4         the classical one; any smooth flow
     nesterov             1     1         central, its gradient taken at the look-ahead
     modal_exact          ∞     1         matrix exponential of each mode; quadratics only
     ==================== ===== ========= =====================================================
@@ -57,7 +57,7 @@ def discretize(flow: Flow, dt: Hyperparameter, scheme: str | type) -> Any:
     Parameters
     ----------
     flow : Flow
-        A HeavyBallFlow; explicit_euler and runge_kutta4 take any flow.
+        A HeavyBallFlow; explicit_euler and runge_kutta4 take any smooth flow.
     dt : float or array (*batch,)
         Time h > 0 of one step.
     scheme : str or type

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,8 @@ class Patience:
         self._steps += 1
         if self._steps == _MANY and self._method not in _STIFF:
             warnings.warn(
-                f"method={self._method!r} has made {_MANY} steps in one trajectory, and has come to t = {t:.6g}. Slow "
-                'sliding and creeping are stiff: method="LSODA" goes through them in large steps.',
+                f"method={self._method!r} has made {_MANY} steps in one trajectory, and has come to t = {t:.6g}. If "
+                'the motion is stiff, as slow sliding and creeping are, method="LSODA" goes through it in large steps.',
                 UserWarning, stacklevel=2,
             )  # fmt: skip
 
@@ -69,7 +70,7 @@ class Ending:
         for shape, margin in (((1, 1), found(self.start, state, self.objective)),
                               ((2, 1, 1), found(times, several, self.objective))):  # fmt: skip
             received = np.shape(margin)
-            if len(received) > len(shape) or any(n not in (1, m) for n, m in zip(received[::-1], shape[::-1])):
+            if any(n not in (1, m) for n, m in zip_longest(received[::-1], shape[::-1], fillvalue=1)):
                 raise ValueError(
                     f"`margin` of {type(self.phase).__name__} must return shape {shape} for states "
                     f"{(*shape[:-1], self.objective.dim)}, one number for each. Received shape {received}. {_CONTRACT}"
@@ -173,8 +174,10 @@ def _phase(flow: Any, t: float, state: State, objective: ObjectiveLike, resoluti
             f"`phase` of {name} must return a flow with vector_field, margin and jump, or None. Received {smooth!r} "
             f"without {', '.join(missing)}. {_CONTRACT}"
         )
-    if type(begun) is not type(state) or len(leaves(begun)) != len(leaves(state)):
-        raise TypeError(f"`phase` of {name} must return a state like the one that it got. Received {begun!r}. {_CONTRACT}")
+    if len(leaves(begun)) != len(leaves(state)):
+        raise TypeError(
+            f"`phase` of {name} must return a state like the one that it got. Received {begun!r}. {_CONTRACT}"
+        )
     return smooth, begun
 
 

@@ -80,15 +80,17 @@ class _DOP853(_Careful, DOP853):
 
 class _Radau(_Careful, Radau):
     def _renew_jacobian(self) -> None:
-        if self.jac is not None:
-            self.J, self.LU_real, self.LU_complex = self.jac(self.t, self.y, self.f), None, None
-            self.current_jac = True
+        jac: Any = getattr(self, "jac", None)
+        if jac is not None:
+            self.J, self.current_jac = jac(self.t, self.y, self.f), True
+            self.LU_real, self.LU_complex = None, None  # type: ignore[assignment]
 
 
 class _BDF(_Careful, BDF):
     def _renew_jacobian(self) -> None:
-        if self.jac is not None:
-            self.J, self.LU = self.jac(self.t, self.y), None
+        jac: Any = getattr(self, "jac", None)
+        if jac is not None:
+            self.J, self.LU = jac(self.t, self.y), None
 
 
 class _LSODA(_Careful, LSODA):

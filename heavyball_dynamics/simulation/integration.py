@@ -11,8 +11,9 @@ from heavyball_dynamics._batching import append_axes, leaves, rebuild, take
 from heavyball_dynamics._protocols import Flow, ObjectiveLike, require_flow, require_objective
 from heavyball_dynamics._types import ArrayLike, FloatArray, State
 from heavyball_dynamics._validation import one_number, one_of, real_array, require
+from heavyball_dynamics.algorithms._phases import is_hybrid
 from heavyball_dynamics.algorithms.states import PhaseState
-from heavyball_dynamics.simulation._hybrid import is_hybrid, solve_each
+from heavyball_dynamics.simulation._hybrid import solve_each
 from heavyball_dynamics.simulation._solve import Options, Progress, solve
 from heavyball_dynamics.simulation._solvers import SOLVERS
 from heavyball_dynamics.simulation._stack import Stack
@@ -70,9 +71,15 @@ def integrate(
     Raises
     ------
     ValueError
-        If shapes do not fit, an input is not finite, times do not increase, or a name is unknown.
+        If shapes do not fit, an input is not finite, times do not increase, a name is unknown, or a flow that goes in
+        phases does not keep to the notes.
     TypeError
-        If the flow or the objective is none.
+        If the flow or the objective is none, or `phase` returns something else than the notes say.
+
+    Warns
+    -----
+    UserWarning
+        If an explicit solver makes very many steps in one trajectory of a flow that goes in phases.
 
     Notes
     -----
@@ -82,9 +89,10 @@ def integrate(
     flow itself, offers besides ``vector_field`` also ``margin(t, state, objective) -> (..., 1)``, positive during the
     phase (at its start zero will do) and falling through zero at its end, also of states (n, 1, dim) at times
     (n, 1, 1), and ``jump(t, state, objective) -> state`` there. Then ``phase`` is asked again. `resolution` is `atol`:
-    what is smaller counts as nothing, while the solver works to a hundredth of it. An attribute ``is_hybrid`` may say
-    that phases are not needed after all. A step is searched for the end of its phase in 32 parts. Events without any
-    time between them end as a divergence.
+    what is smaller counts as nothing, while the solver works to a hundredth of it. Where the field changes in a much
+    shorter time than its start shows, the smooth flow says so by an attribute ``first_step``. An attribute
+    ``is_hybrid`` may say that phases are not needed after all. A step is searched for the end of its phase in 32 parts.
+    Events without any time between them end as a divergence. Radau and BDF take a new Jacobian in every step.
 
     References
     ----------

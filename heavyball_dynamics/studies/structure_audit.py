@@ -34,7 +34,8 @@ class Audit(Drawable):
         Steps before the run left the finite numbers; NaN stands beyond.
     log_determinant : array (*batch, step)
         log|det J| of the Jacobian of each step: exact, from the Hessian of the loss, for rules linear in state and
-        gradient, differenced for others; NaN for those that vary in time.
+        gradient, differenced for others; -inf where a step collapses volume, as dry friction does once it holds the
+        ball; NaN for rules that vary in time.
     conformal : array (*batch,)
         log|det J| where the loss is flat, n log β for the heavy ball; NaN for rules without an open loop. A
         conformally symplectic method has it everywhere.
@@ -72,8 +73,13 @@ class Audit(Drawable):
     @property
     def is_conformal(self) -> BoolArray:
         """Whether the determinant of every step is the conformal one, to rounding, (*batch,)."""
-        gap = np.fmax.reduce(np.abs(self.log_determinant - self.conformal[..., None]), axis=-1)
-        return np.asarray(gap <= 1e-9 * np.maximum(1.0, np.abs(self.conformal)))
+        wanted = self.conformal[..., None]
+        # The logarithm of zero is no different from itself.
+        with np.errstate(invalid="ignore"):
+            apart = np.where(self.log_determinant == wanted, 0.0, np.abs(self.log_determinant - wanted))
+        gap = np.fmax.reduce(apart, axis=-1)
+        size = np.where(np.isfinite(self.conformal), np.abs(self.conformal), 0.0)
+        return np.asarray(gap <= 1e-9 * np.maximum(1.0, size))
 
     @property
     def increases(self) -> dict[str, FloatArray]:
@@ -92,14 +98,7 @@ class Audit(Drawable):
         lines = [f"{self.name} over {steps} steps"]
         if np.any(self.finite_steps < steps):
             lines[0] += f", leaving the finite numbers after step {int(self.finite_steps.min())}"
-        if np.isfinite(self.log_determinant).any():
-            low, high = (np.asarray(f.reduce(self.log_determinant, axis=-1)) for f in (np.fmin, np.fmax))
-            spread = float(np.nanmax(high - low))
-            known = "" if np.isnan(self.conformal).any() else f" (conformal: {float(np.mean(self.conformal)):.6g})"
-            mean = float(np.nanmean(self.log_determinant))
-            lines.append(f"log|det J| of a step: {mean:.6g}{known}, constant to {spread:.0e}")
-            if self.flow_conformal is not None:
-                lines.append(f"the flow in the time of a step: {float(np.mean(self.flow_conformal)):.6g}")
+        lines += self._volume()
         if self.shadow_drift is not None and self.energy_drift is not None:
             plain, shadow = (float(np.nanmax(np.abs(d))) for d in (self.energy_drift, self.shadow_drift))
             lines.append(f"drift of the energy {plain:.1e}, of the shadow energy {shadow:.0e}")
@@ -109,6 +108,26 @@ class Audit(Drawable):
             calm = "never increases" if np.all(self.monotone[name]) else "is not finite"
             lines.append(f"{name} {said if times else calm}")
         return "\n".join(lines)
+
+    def _volume(self) -> list[str]:
+        """Say what happens to phase volume."""
+        lines, collapsed = [], np.isneginf(self.log_determinant)
+        sound = np.where(collapsed, np.nan, self.log_determinant)
+        if np.isfinite(sound).any():
+            low, high = (np.asarray(f.reduce(sound, axis=-1)) for f in (np.fmin, np.fmax))
+            spread = float(np.nanmax(high - low))
+            unknown = np.isnan(self.conformal).any() or np.isneginf(self.conformal).all()
+            wanted = float(np.mean(self.conformal[~np.isneginf(self.conformal)])) if not unknown else np.nan
+            known = "" if unknown else f" (conformal: {wanted:.6g})"
+            lines.append(f"log|det J| of a step: {float(np.nanmean(sound)):.6g}{known}, constant to {spread:.0e}")
+            if self.flow_conformal is not None:
+                lines.append(f"the flow in the time of a step: {float(np.mean(self.flow_conformal)):.6g}")
+        if collapsed.any():
+            if lines:
+                lines[0] += " where it is finite"
+            most = int(np.max(np.sum(collapsed, axis=-1)))
+            lines.append(f"{most} of {self.log_determinant.shape[-1]} steps collapse volume: det J = 0")
+        return lines
 
     def __str__(self) -> str:
         return self.summary()
@@ -177,7 +196,8 @@ def audit(
         known = np.where(finite[..., None, None], stacked, np.nan)
         log, conformal = _determinants(method, objective, known[:-1], state)
         functions = _lyapunov(rule, path, objective, lyapunov, batch)
-    log = np.where(finite[:-1] & np.isfinite(log), np.broadcast_to(log, finite[:-1].shape), np.nan)
+    # Minus infinity is a finding, a collapse; infinity is overflow.
+    log = np.where(finite[:-1] & (log < np.inf), np.broadcast_to(log, finite[:-1].shape), np.nan)
     flow = log_volume_flow(method.flow, objective.dim) if hasattr(method, "flow") and hasattr(method, "dt") else None
     return Audit(
         name=type(method).__name__,

@@ -643,7 +643,7 @@ class TestBadInput:
     @pytest.mark.parametrize("name", [*TWO_POINT, "dissipative_leapfrog", "implicit_midpoint"])
     def test_a_flow_without_mass(self, name):
         with pytest.raises(TypeError, match=f"must be a HeavyBallFlow, with mass and damping, for the scheme {name}. "
-                           r"Received GradientFlow\(\). explicit_euler and runge_kutta4 take every flow"):  # fmt: skip
+                           r"Received GradientFlow\(\). explicit_euler and runge_kutta4 take every"):  # fmt: skip
             hb.discretize(hb.GradientFlow(), 0.1, name)
 
     def test_explicit_friction(self):

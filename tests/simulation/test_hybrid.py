@@ -131,6 +131,16 @@ class TestDryFrictionOnALine:
         never = hb.integrate(dry(0.4), hb.Quadratic([1.0]), [0.3], duration=20.0, stop_when={"gradient_norm": 0.1})
         assert never.status == hb.Status.COMPLETED
 
+    def test_stop_when_at_rest_from_the_start(self):
+        # As smooth flows do, whatever power the others of a batch have.
+        flow = hb.HeavyBallFlow(1.0, 0.0, PowerFriction(0.4, np.array([0.0, 1.0])))
+        for loss in (hb.Quadratic([1.0]), BOWL):
+            run = hb.integrate(flow, loss, 0.1 * np.ones(loss.dim), duration=10.0, stop_when={"value": 1.0})
+            assert_array_equal(run.status, hb.Status.STOPPED)
+            assert_array_equal(run.stop_time, 0.0)
+        run = hb.integrate(RestartedNesterovFlow(), BOWL, [0.0, 0.0], duration=10.0, stop_when={"gradient_norm": 1e-9})
+        assert (run.status, run.stop_time) == (hb.Status.STOPPED, 0.0)
+
     def test_divergence(self):
         hill = hb.Objective(lambda x: -(x[..., 0] ** 4) / 4, lambda x: -(x**3), dim=1)
         run = hb.integrate(dry(0.4), hill, [[2.0], [0.1]], duration=20.0)
@@ -186,6 +196,17 @@ def implicit_reference(flow, loss, start, times, n):
     return 2 * run(2 * n) - run(n)
 
 
+@pytest.fixture(scope="module")
+def best():
+    return hb.integrate(dry(0.4), BOWL, [3.0, -2.0], duration=24.0, rtol=1e-11, atol=1e-12).position[-1]
+
+
+@pytest.fixture(scope="module")
+def turning():
+    """Small steps with the friction soft-thresholded, from rest, where the force turns at once."""
+    return implicit_reference(dry(0.26), hb.Quadratic([1.0, 3.0]), [2.0, 1.0], np.linspace(0, 0.5, 2), 4000)[-1]
+
+
 class TestDryFrictionInThePlane:
     @pytest.mark.parametrize("damping", [0.0, 0.2])
     def test_against_soft_thresholding(self, damping):
@@ -217,7 +238,7 @@ class TestDryFrictionInThePlane:
         # One half swing, through the place where the force is a: as far below it as it was above.
         assert_allclose(run.gradient_norm[-1] - 0.4, -0.4 * excess, rtol=0.03)
         assert_array_equal(run.velocity[-1], 0.0)
-        assert run.evaluations < 6000
+        assert run.evaluations < 10_000
 
     def test_energy_goes_into_the_path(self):
         times = np.linspace(0, 12, 12001)
@@ -226,27 +247,74 @@ class TestDryFrictionInThePlane:
         assert_allclose(run.energy[0] - run.energy[-1], 0.4 * path, rtol=1e-6)
 
     @pytest.mark.parametrize("solver", SOLVERS)
-    def test_every_solver(self, solver):
+    def test_every_solver(self, solver, best):
         run = hb.integrate(dry(0.4), BOWL, [3.0, -2.0], duration=24.0, method=solver, rtol=1e-6)
-        best = hb.integrate(dry(0.4), BOWL, [3.0, -2.0], duration=24.0, rtol=1e-11, atol=1e-12)
-        assert_allclose(run.position[-1], best.position[-1], atol=2e-3)
+        assert_allclose(run.position[-1], best, atol=2e-3)
         assert_array_equal(run.velocity[-1], 0.0)
+
+    @pytest.mark.parametrize("scale", [1.0, 1e5])
+    @pytest.mark.parametrize("solver", SOLVERS)
+    def test_from_rest_where_the_force_turns(self, solver, scale, turning):
+        # At the start friction turns with the velocity 1e9 times as fast as later: no Jacobian may be kept.
+        run = hb.integrate(
+            dry(0.26 * scale), hb.Quadratic([1.0, 3.0]), [2.0 * scale, 1.0 * scale], times=[0.0, 0.5], method=solver,
+            rtol=1e-7 if solver == "RK23" else 1e-8,
+        )  # fmt: skip
+        assert_allclose(run.position[-1] / scale, turning, rtol=3e-7)
+
+    @pytest.mark.parametrize("solver", ["Radau", "BDF", "LSODA"])
+    def test_implicit_solvers_at_large_scale(self, solver):
+        loss = hb.Quadratic([1e3, 3e3])
+        runs = [hb.integrate(dry(4e4), loss, [300.0, 100.0], duration=0.5, method=m) for m in (solver, "DOP853")]
+        assert_allclose(runs[0].position, runs[1].position, atol=1e-3)
+
+    @pytest.mark.parametrize("solver", ["DOP853", "LSODA"])
+    @pytest.mark.parametrize(("scale", "begin"), [(1e5, 0.0), (1e8, 0.0), (1.0, 1e6)])
+    def test_stops_where_times_are_rounded(self, solver, scale, begin):
+        # What the forces change within rounding of the time is more than the resolution there.
+        loss = hb.Quadratic([1.0, 3.0])
+        times = begin + np.linspace(0.0, 14.0, 3)
+        run = hb.integrate(dry(0.4 * scale), loss, [3.0 * scale, scale], times=times, method=solver)
+        assert run.status == hb.Status.COMPLETED
+        assert_array_equal(run.velocity[-1], 0.0)
+        assert_allclose(run.position[-1] / scale, [0.1356486, 0.0012928], atol=2e-6)
 
     def test_few_calls(self, calls):
         # A ball that passes near rest may be started anew there, but never again and again.
         rng = np.random.default_rng(3)
-        for start in rng.normal(size=(8, 2)) * 3:
+        for start in rng.normal(size=(3, 2)) * 3:
             hb.integrate(dry(0.3), BOWL, start, duration=30.0)
-        assert len(calls) <= 8 * 3
+        assert len(calls) <= 3 * 3
 
     def test_rosenbrock(self, calls):
-        run = hb.integrate(dry(0.3, 1.0, 0.1), hb.rosenbrock(), [-1.0, 1.0], duration=60.0)
-        assert run.status == hb.Status.COMPLETED
-        assert run.gradient_norm[-1] <= 0.3
+        runs = [
+            hb.integrate(dry(2.0, 1.0, 0.5), hb.rosenbrock(), [-1.0, 1.0], duration=15.0, method=solver)
+            for solver in ("DOP853", "LSODA")
+        ]
         assert len(calls) < 10
+        assert_array_equal([run.velocity[-1] for run in runs], 0.0)
+        assert runs[0].gradient_norm[-1] <= 2.0
+        assert_allclose(runs[0].position[-1], runs[1].position[-1], atol=1e-4)
+
+    def test_crawling_is_said(self, monkeypatch):
+        # Terminal velocity (F - a)/γ, at which friction turns the velocity 3e4 times in a unit of time.
+        along = np.array([0.6, 0.8])
+        slope = hb.Objective(lambda x: -0.501 * (x @ along), lambda x: 0 * x - 0.501 * along, dim=2)
+        monkeypatch.setattr(_hybrid, "_MANY", 100)
+        with pytest.warns(UserWarning, match=r"'DOP853' has made 100 steps .* method=\"LSODA\""):
+            run = hb.integrate(dry(0.5, 1.0, 30.0), slope, [0.0, 0.0], duration=0.1)
+        quick = hb.integrate(dry(0.5, 1.0, 30.0), slope, [0.0, 0.0], duration=0.1, method="LSODA")
+        assert quick.evaluations < 0.2 * run.evaluations
+        assert_allclose(quick.velocity[-1], 0.001 / 30.0 * (1 - np.exp(-3.0)) * along, rtol=1e-4)
 
 
 class TestPowersBetweenDryAndViscous:
+    def test_large_forces(self):
+        # The time of a stop is rounded by more than the resolution; the end is on the other side, creeping.
+        run = hb.integrate(hb.HeavyBallFlow(1.0, 0.0, PowerFriction(4e5, 0.01)), hb.Quadratic([1.0]), [3e6], duration=5)
+        assert run.status == hb.Status.COMPLETED
+        assert np.isfinite(run.position).all()
+
     @pytest.mark.parametrize("power", [0.3, 0.5, 0.75])
     def test_reversals_against_an_implicit_solver(self, power, calls):
         flow = hb.HeavyBallFlow(1.0, 0.0, PowerFriction(0.3, power))
@@ -344,6 +412,41 @@ class TestContract:
         assert_allclose(run.stop_time, 3.0, atol=1e-6)
 
 
+class TestBrokenContracts:
+    def check(self, error, message, **parts):
+        kind = type("Mine", (Bouncing,), parts)
+        with pytest.raises(error, match=message):
+            hb.integrate(kind(), hb.Quadratic([0.0, 0.0]), [1.0, 1.0], duration=5.0)
+
+    @pytest.mark.parametrize("answer", [None, 1, hb.PhaseState(np.ones((1, 2)), np.ones((1, 2)))])
+    def test_no_pair(self, answer):
+        self.check(TypeError, "`phase` of Mine must return .smooth flow or None, state.", phase=lambda *_: answer)
+
+    def test_no_smooth_flow(self):
+        self.check(TypeError, "`phase` of Mine must return a flow with .* without margin, jump",
+                   phase=lambda self, t, state, *_: (hb.GradientFlow(), state))  # fmt: skip
+
+    def test_no_state(self):
+        self.check(TypeError, "`phase` of Mine must return a state like the one",
+                   phase=lambda self, t, state, *_: (self, state.position))  # fmt: skip
+
+    def test_a_margin_for_each_coordinate(self):
+        self.check(ValueError, r"`margin` of Mine must return shape \(1, 1\) for states \(1, 2\)")
+
+    def test_a_margin_that_does_not_take_many_states(self):
+        self.check(ValueError, r"`margin` of Mine must return shape \(2, 1, 1\)",
+                   margin=lambda self, t, state, _: np.ones((1, 2)) @ state.position.reshape(2, -1))  # fmt: skip
+
+    def test_a_margin_that_is_no_number(self):
+        self.check(ValueError, "`margin` of Mine must be a number. Received nan at t = 0",
+                   margin=lambda self, t, state, _: np.nan * state.position[..., :1])  # fmt: skip
+
+    def test_a_jump_that_changes_nothing(self):
+        self.check(ValueError, "`jump` or `phase` of Mine must change the state",
+                   margin=lambda self, t, state, _: state.position[..., :1], jump=lambda self, t, state, _: state,
+                   phase=lambda self, t, state, *_: (self, state))  # fmt: skip
+
+
 def restarted(loss, start, times, r=3.0, **options):
     chosen = Options(options.get("solver", "DOP853"), 1e-10, 1e-14, np.inf, {})
     flow, x = RestartedNesterovFlow(np.array([[r]])), np.atleast_1d(np.asarray(start, dtype=float))
@@ -388,7 +491,7 @@ class TestSpeedRestart:
 
     def test_converges_linearly_and_faster(self):
         loss, start = hb.Quadratic([1.0, 25.0]), [1.0, 1.0]
-        times = np.linspace(0, 60, 601)
+        times = np.linspace(0, 30, 301)
         run = hb.integrate(RestartedNesterovFlow(), loss, start, times=times, rtol=1e-10, atol=1e-16)
         plain = hb.integrate(_Fading(), loss, start, times=times, rtol=1e-10, atol=1e-16)
         # The slow mode alone would lose (2 J1(s)/s)² in a phase of length s/√μ.
@@ -397,7 +500,7 @@ class TestSpeedRestart:
         slope, _ = np.polyfit(times[late], np.log(run.value[late]), 1)
         assert 1.6 * predicted < slope < 0.7 * predicted
         assert np.polyfit(times[late], np.log(run.value[late]), 1, full=True)[1][0] / late.sum() < 0.5
-        assert run.value[-1] < 1e-8 * plain.value[-1]
+        assert run.value[-1] < 1e-3 * plain.value[-1]
         assert (np.diff(run.value) <= 1e-15).all()
 
     @pytest.mark.parametrize("solver", SOLVERS)
@@ -406,24 +509,51 @@ class TestSpeedRestart:
         assert_allclose(run.state.origin, 2 * self.FIRST, rtol=1e-3)
 
     def test_resume_and_batches(self):
-        loss, times, r = hb.Quadratic([1.0, 9.0]), np.linspace(0, 12, 49), np.array([2.0, 3.0, 6.0])
+        loss, times, r = hb.Quadratic([1.0, 9.0]), np.linspace(0, 6, 25), np.array([2.0, 6.0])
         flow = RestartedNesterovFlow(r)
         whole = hb.integrate(flow, loss, [1.0, 1.0], times=times)
-        assert whole.velocity.shape == (3, 49, 2)
-        first = hb.integrate(flow, loss, [1.0, 1.0], times=times[:20])
-        second = hb.integrate(flow, loss, first.state, times=times[19:])
-        assert_allclose(second.position, whole.position[:, 19:], atol=1e-7)
-        for i in range(3):
+        assert whole.velocity.shape == (2, 25, 2)
+        first = hb.integrate(flow, loss, [1.0, 1.0], times=times[:12])
+        second = hb.integrate(flow, loss, first.state, times=times[11:])
+        assert_allclose(second.position, whole.position[:, 11:], atol=1e-7)
+        for i in range(2):
             one = hb.integrate(RestartedNesterovFlow(r[i]), loss, [1.0, 1.0], times=times)
             assert_allclose(whole.position[i], one.position, atol=1e-12)
+
+    @pytest.mark.parametrize(("r", "solver", "most"), [
+        (10.0, "DOP853", 10_000), (10.0, "RK45", 7000), (10.0, "LSODA", 3000), (30.0, "DOP853", 20_000),
+        (30.0, "LSODA", 3000),
+    ])  # fmt: skip
+    def test_strong_damping_does_not_chatter(self, r, solver, most):
+        # Of the first terms of the series ∇f/(1+r) remains: its sign is not to be lost in errors of the solver.
+        loss, times = hb.Quadratic([1.0, 25.0]), np.linspace(0, 8, 5)
+        run = hb.integrate(RestartedNesterovFlow(r), loss, [1.0, 1.0], times=times, method=solver)
+        assert run.evaluations < most
+        fine = restarted(loss, [1.0, 1.0], times, r)
+        assert len(fine.events) < 8
+        assert_allclose(run.position, fine.states[:, 0, 0], atol=1e-5)
+
+    @pytest.mark.parametrize("size", [1e-8, 1e-12, 1e-30])
+    def test_small_starts(self, size):
+        run = hb.integrate(RestartedNesterovFlow(), hb.Quadratic([1.0, 25.0]), [size, size], duration=20.0)
+        assert run.evaluations < 2000
+        # As far as the tolerances reach.
+        assert (np.abs(run.position[-1]) < 0.02 * size + 1e-11).all()
+
+    @pytest.mark.parametrize(("r", "most"), [(0.0, 2000), (3.0, 10_000), (10.0, 40_000)])
+    def test_long_after_the_end(self, r, most):
+        run = hb.integrate(RestartedNesterovFlow(r), hb.Quadratic([1.0]), [1.0], duration=300.0)
+        assert run.evaluations < most
+        assert abs(run.position[-1, 0]) < 1e-10
 
     def test_starts(self):
         loss = hb.Quadratic([1.0])
         rest = hb.integrate(RestartedNesterovFlow(), loss, [0.0], duration=5.0)
         assert_array_equal(rest.position, 0.0)
-        # A push uphill does not count: the speed falls at once.
-        runs = [hb.integrate(RestartedNesterovFlow(), loss, [1.0], v, duration=5.0) for v in (None, [3.0])]
+        # No push counts: friction has no bound at the start.
+        runs = [hb.integrate(RestartedNesterovFlow(), loss, [1.0], v, duration=5.0) for v in (None, [3.0], [-3.0])]
         assert_allclose(runs[1].position[1:], runs[0].position[1:], atol=1e-9)
+        assert_allclose(runs[2].position[1:], runs[0].position[1:], atol=1e-9)
         run = hb.integrate(RestartedNesterovFlow(), loss, [1.0], duration=50.0, stop_when={"gradient_norm": 1e-6})
         assert run.status == hb.Status.STOPPED
         assert run.stop_time < 45

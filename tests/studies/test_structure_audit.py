@@ -160,3 +160,26 @@ def test_functions_that_are_not_finite_are_not_monotone():
 def test_lyapunov_functions_have_names(given, message):
     with pytest.raises(TypeError, match=message):
         hb.audit(hb.HeavyBall(0.1, 0.5), hb.Quadratic([1.0]), [1.0], lyapunov=given)
+
+
+def test_dry_friction_collapses_volume_once_it_holds():
+    """β det of the identity while the ball slides on a line; at rest V is forgotten."""
+    law = hb.PowerFriction(0.4, 0.0)
+    found = hb.audit(hb.FrictionMethod(0.1, 0.9, law), hb.Quadratic([1.0]), [3.0], steps=60)
+    run = hb.iterate(hb.FrictionMethod(0.1, 0.9, law), hb.Quadratic([1.0]), [3.0], 60)
+    sliding = run.velocity[1:, 0] != 0
+    assert 0 < sliding.sum() < 30
+    assert_allclose(found.log_determinant[sliding], np.log(0.9), atol=1e-9)
+    assert_array_equal(found.log_determinant[~sliding], -np.inf)
+    assert "-0.105361, constant to" in str(found)
+    assert f"{(~sliding).sum()} of 60 steps collapse volume: det J = 0" in str(found)
+
+
+def test_without_momentum_volume_collapses_conformally():
+    found = hb.audit(hb.HeavyBall(0.1, np.array([0.0, 0.5])), QUADRATIC, [1.0, 0.5], steps=5)
+    assert_array_equal(found.log_determinant[0], -np.inf)
+    assert_array_equal(found.is_conformal, [True, True])
+    assert "(conformal: -1.38629)" in str(found)
+    other = hb.audit(hb.FrictionMethod(0.1, 0.9, hb.PowerFriction(9.0, 0.0)), QUADRATIC, [1.0, 0.5], steps=5)
+    assert "5 of 5 steps collapse volume" in str(other)
+    assert "log|det J| of a step" not in str(other)
