@@ -66,6 +66,8 @@ class Delayed(Record):
 
     Notes
     -----
+    Only gradients are late: the kicks of a `Thermostat` are those of the step, as without delay.
+
     The state keeps the points, not their gradients. So a step costs as many gradients as one of the method (the start
     none), a noisy objective gives each step a sample of its own, ``objective.at(k)``, also at the start, and where a
     gradient is asked for is part of the state, as the probe of `state_matrices` needs it: the system of a method of n
@@ -124,11 +126,22 @@ class Delayed(Record):
         return 0.0 * inner.position[..., :1] if own is None else own(inner)
 
 
+_OF_CURVATURE = ("modes", "spectrum", "matrix")
+_FRESH = ("proximal_step", "proximal_point")  # rules go without where there is none
+
+
 class _GradientsOnly:
-    """A loss of which nothing but gradients can be asked."""
+    """A loss whose slope is told by gradients and by nothing else; what it gives besides, as kicks, it gives."""
 
     def __init__(self, objective: Any) -> None:
         self._objective = objective
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_objective" or name in _FRESH:
+            raise AttributeError(name)
+        if name in _OF_CURVATURE:
+            raise _refused(f"the {name}")
+        return getattr(self._objective, name)
 
     @property
     def dim(self) -> int:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _HEAD = ["curvature", "class", "gain from", "to", "phase (rad)", "disk", "delay", "H∞", "H2", "growth", "from rest",
          "Kreiss"]  # fmt: skip
 
+_CLOSE = 1e-3  # numbers this close to one are told by what is missing
+_NEAR = 1e-14  # and closer ones are one
+
 
 def card(found: Robustness) -> str:
     """Return one card for each mode."""
@@ -25,7 +28,7 @@ def _card(found: Robustness, index: tuple[int, ...]) -> str:
     place = f" {list(index)}" if found.stable.size > 1 else ""
     rate = float(found.spectral_radius[index])
     label = DampingClass(int(found.damping[index])).label
-    how = f"by a factor {rate:.6g} per step" if found.discrete else f"at {rate:.6g} per unit time"
+    how = f"by a factor {_number(rate, 6)} per step" if found.discrete else f"at {rate:.6g} per unit time"
     fate = f"decays {how}" if found.stable[index] else f"grows {how}" if label == "divergent" else "does not decay"
     lines = [f"{found.algorithm} at curvature {found.curvature[index]:.6g}{place}: {label}, {fate}"]
     if found.stable[index]:
@@ -60,13 +63,12 @@ def _loop(found: Robustness, index: tuple[int, ...], unit: str) -> list[str]:
     if np.isnan(found.disk_margin[index]):
         return ["  other margins    none: the rule asks for Hessians, its loop does not open at the gradient"]
     phase, alpha = float(found.phase_margin[index]), float(found.disk_margin[index])
-    low, high = found.disk_gain[index]
     turn = f"{phase:.4g} rad ({np.degrees(phase):.3g}°) at {found.phase_frequency[index]:.4g} rad/{unit}"
     modulus = float(found.modulus_margin[index])
     return [
         f"  phase margin     {turn if np.isfinite(phase) else 'any phase'}",
         (
-            f"  disk margin      {alpha:.4g}: any factor {_number(low)} to {_number(high)}, or any phase up to "
+            f"  disk margin      {alpha:.4g}: {_factors(alpha)}, or any phase up to "
             f"{np.degrees(found.disk_phase[index]):.4g}°, and some of both"
         ),
         (
@@ -88,6 +90,8 @@ def _delay(found: Robustness, index: tuple[int, ...]) -> str:
         allowed = "gradients must be fresh"
     else:
         allowed = f"gradients may be {whole:.0f} step{'' if whole == 1 else 's'} stale"
+    if whole > delay:
+        allowed += ", whole steps only"
     return f"  delay margin     {delay:.4g} steps: {allowed}"
 
 
@@ -122,8 +126,21 @@ def _growth(found: Robustness, index: tuple[int, ...], unit: str) -> list[str]:
     return [f"  growth of state  {state}", f"  from rest        {start}", f"  eigenvectors     {vectors}"]
 
 
-def _number(value: float) -> str:
-    return "infinity" if np.isinf(value) else f"{value:.4g}"
+def _factors(alpha: float) -> str:
+    if alpha > 2 - _NEAR:
+        return "any positive factor"
+    low, high = -2 * alpha / (2 + alpha), 2 * alpha / (2 - alpha)
+    return f"any factor {_number(1 + low, off=low)} to {_number(1 + high, off=high)}"
+
+
+def _number(value: float, digits: int = 4, *, off: float | None = None) -> str:
+    """Return a number, as 1 - 1e-09 where digits would hide by how much it is `off` one."""
+    if np.isinf(value):
+        return "infinity"
+    away = value - 1 if off is None else off
+    if _NEAR < abs(away) < _CLOSE:
+        return f"1 {'-' if away < 0 else '+'} {abs(away):.3g}"
+    return f"{value:.{digits}g}"
 
 
 def table(found: Robustness) -> str:
@@ -133,7 +150,7 @@ def table(found: Robustness) -> str:
                           found.peak_growth, found.position_growth, found.kreiss]  # fmt: skip
     rows = [_HEAD]
     for values in zip(*(column.ravel() for column in columns), strict=True):
-        cells = ["-" if np.isnan(value) else f"{value:.4g}" for value in values]
+        cells = ["-" if np.isnan(value) else "inf" if np.isinf(value) else _number(value) for value in values]
         cells[1] = DampingClass(int(values[1])).label
         rows.append(cells)
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]

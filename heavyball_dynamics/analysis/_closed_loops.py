@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import elementwise
 
 from heavyball_dynamics._batching import append_axes, batch_shape, leaves, map_arrays
 from heavyball_dynamics._probe import HessianAskedError, UnsetTime, frozen
@@ -17,13 +15,14 @@ from heavyball_dynamics._types import BoolArray, FloatArray
 from heavyball_dynamics.analysis._loop_gain import closed_increments
 from heavyball_dynamics.analysis._matrix_sizes import are_defective, eigenvector_conditions
 from heavyball_dynamics.analysis._pairs import ROUNDING, Pairs
+from heavyball_dynamics.analysis._pole_scan import first_change
 from heavyball_dynamics.analysis._spectra import Spectra
 from heavyball_dynamics.analysis.damping_class import DampingClass
 from heavyball_dynamics.analysis.linear import StateMatrices, loop_spectrum, require_broadcast, state_matrices
 from heavyball_dynamics.analysis.modes import Modes
 
 _RTOL = 1e-9
-_FACTORS = 1 + np.geomspace(1e-6, 1e6, 385)  # looked at where a loop cannot be opened
+_FACTORS = np.append(1.0, 1 + np.geomspace(1e-6, 1e6, 385))  # looked at where a loop cannot be opened
 
 
 @dataclass(frozen=True)
@@ -90,25 +89,9 @@ class ClosedLoops:
         found = np.full((len(self.curvature), 2), np.nan)
         who = np.flatnonzero(self.stable)
         if who.size:
-            found[who, 1] = np.exp(_first_change(margin, who, np.log(_FACTORS)))
-            found[who, 0] = np.exp(_first_change(margin, who, -np.log(_FACTORS)))
+            found[who, 1] = np.exp(first_change(margin, who, np.log(_FACTORS)))
+            found[who, 0] = np.exp(first_change(margin, who, -np.log(_FACTORS)))
         return found
-
-
-def _first_change(
-    margin: Callable[[FloatArray, FloatArray], FloatArray], who: Any, logs: FloatArray
-) -> FloatArray:
-    """Return where along `logs` the margin is lost first, ±∞ where it is not."""
-    table = np.stack([margin(np.full(len(who), log), who.astype(float)) for log in (0.0, *logs)])
-    lost = (table[1:] <= 0) | np.isnan(table[1:])
-    edge = np.full(len(who), np.sign(logs[-1]) * np.inf)
-    some = np.flatnonzero(lost.any(axis=0))
-    if some.size:
-        after = np.argmax(lost[:, some], axis=0)
-        ends = np.concatenate([[0.0], logs])
-        root = elementwise.find_root(margin, (ends[after], ends[after + 1]), args=(who[some].astype(float),))
-        edge[some] = root.x
-    return edge
 
 
 def closed_loops(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +36,8 @@ class Loop(NamedTuple):
         """Return the loops of a rule, the batch flattened."""
         order = matrices.A.shape[-1]
         increment = matrices.A - np.eye(order) if matrices.discrete else matrices.A
-        S, B, C, D = (part.reshape(-1, *part.shape[-2:]) for part in (increment, matrices.B, matrices.C, matrices.D))
+        rows = math.prod(matrices.A.shape[:-2])
+        S, B, C, D = (part.reshape(rows, *part.shape[-2:]) for part in (increment, matrices.B, matrices.C, matrices.D))
         return Loop(S, B, C, D, matrices.discrete)
 
     @property
@@ -82,21 +84,10 @@ def method_grid(loop: Loop) -> FloatArray:
     return _with_clusters(base, np.abs(np.angle(1 + loop.poles())), 1e-9, np.pi + 1e-6)
 
 
-def flow_grid(loop: Loop, curvature: FloatArray) -> FloatArray:
-    """Return frequencies that span everything a flow does at curvatures (row,): (row, frequency)."""
-    poles = loop.poles()
-    drive, reading = (np.linalg.norm(part, axis=(-2, -1)) for part in (loop.drive, loop.reading))
-    # Beyond this the loop gain is below one.
-    top = 2 * (np.linalg.norm(loop.increment, 2, axis=(-2, -1)) + curvature * drive * reading) + 1e-300
-    base = np.geomspace(1e-12, 1.0, 480)
-    share = _with_clusters(base, np.abs(poles.imag) / top[:, None], 1e-14, 1.0)
-    return np.asarray(top[:, None] * share)
-
-
 def _with_clusters(base: FloatArray, centre: FloatArray, low: float, high: float) -> FloatArray:
     offsets = np.geomspace(1e-8, 0.3, 24)
     offsets = np.concatenate([-offsets, offsets])
-    around = (centre[..., None] + offsets).reshape(len(centre), -1)
+    around = (centre[..., None] + offsets).reshape(len(centre), centre.shape[-1] * len(offsets))
     return np.asarray(np.sort(np.clip(np.concatenate([np.tile(base, (len(centre), 1)), around], axis=1), low, high)))
 
 
@@ -122,7 +113,7 @@ def first_crossings(loop: Loop, delays: FloatArray) -> tuple[FloatArray, FloatAr
     at_one = _gain_at_one(loop)
     wrong = at_one < 0
     limit[wrong], frequency[wrong] = -1 / at_one[wrong, None], 0.0
-    step = max(1, _AT_ONCE // grid.size)
+    step = max(1, _AT_ONCE // max(1, grid.size))
     for begin in range(0, len(delays), step):
         part = slice(begin, begin + step)
         found = _solved(loop, grid, phase, size, delays[part])
@@ -208,52 +199,3 @@ def _moved(
                 break
         found.append(np.abs(z) - 1)
     return np.stack(found)
-
-
-def crossovers(loop: Loop, curvature: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the smallest delay that takes the phase of a loop to -1 where its gain is one, and the frequency there.
-
-    Parameters
-    ----------
-    loop : Loop
-    curvature : array (row, mode)
-        Only positive ones are answered.
-
-    Returns
-    -------
-    tuple of arrays (row, mode)
-        Infinite and NaN where the gain is nowhere one.
-    """
-    good = curvature > 0
-    bend = np.where(good, curvature, 1.0)
-    grid = method_grid(loop) if loop.discrete else flow_grid(loop, np.where(good, curvature, 0.0).max(axis=1))
-    grid = np.minimum(grid, np.pi) if loop.discrete else grid
-    rows = np.broadcast_to(np.arange(len(grid))[:, None], grid.shape).astype(float)
-    margin, frequency = np.full(bend.shape, np.inf), np.full(bend.shape, np.nan)
-
-    def excess(omega: FloatArray, row: FloatArray, rank: FloatArray, value: FloatArray) -> FloatArray:
-        return np.asarray(np.log(np.abs(loop.gain(omega, row, rank))) + np.log(value))
-
-    with np.errstate(all="ignore"):
-        for rank in range(loop.inputs):
-            size = np.log(np.abs(loop.gain(grid, rows, rank)))
-            above = size[:, None] + np.log(bend)[..., None] >= 0
-            row, mode, cell = np.nonzero(above[..., :-1] != above[..., 1:])
-            known = (row.astype(float), np.full(len(row), float(rank)), bend[row, mode])
-            omega = np.empty(0)
-            if len(row):
-                omega = np.asarray(elementwise.find_root(excess, (grid[row, cell], grid[row, cell + 1]), args=known).x)
-            if loop.discrete:
-                # A gain above one at z = -1: a step of delay turns its sign there.
-                at_end = np.nonzero(above[..., -1])
-                row, mode = np.concatenate([row, at_end[0]]), np.concatenate([mode, at_end[1]])
-                omega = np.concatenate([omega, np.full(len(at_end[0]), np.pi)])
-            if not len(row):
-                continue
-            phase = np.angle(loop.gain(omega, row.astype(float), np.full(len(row), float(rank))))
-            delay = ((phase + np.pi) % _TURN) / omega
-            delay = np.where(omega == np.pi, np.minimum(delay, 1.0), delay)
-            for i, j, tau, where in zip(row, mode, delay, omega, strict=True):
-                if tau < margin[i, j]:
-                    margin[i, j], frequency[i, j] = tau, where
-    return np.where(good, margin, 0.0), np.where(good, frequency, np.nan)

@@ -73,6 +73,6 @@ def labels(rule: Any, batch: tuple[int, ...]) -> tuple[str, ...]:
         field.name: getattr(rule, field.name) for field in (fields(rule) if is_dataclass(rule) else ())
         if isinstance(getattr(rule, field.name), np.ndarray)
     }  # fmt: skip
-    telling = {name: values.ravel() for name, values in varying.items() if np.ptp(values) > 0}
+    telling = {name: values.ravel() for name, values in varying.items() if values.size and np.ptp(values) > 0}
     number = int(np.prod(batch))
     return tuple(", ".join(f"{name} {values[i]:.6g}" for name, values in telling.items()) for i in range(number))

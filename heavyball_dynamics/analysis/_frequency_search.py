@@ -18,6 +18,7 @@ Function = Callable[[FloatArray, IntArray], FloatArray]  # of ν (k, point) and 
 
 _LEVEL = 1e-8  # a supremum is certified to this, relatively
 _ROUNDS = 12
+_BETWEEN = 6  # steps that a step of the grid is divided into for several loci
 _FEW = 12  # states up to which special frequencies are looked for at several scales
 _NEARLY = 0.5  # local maxima below this share of the largest sample are left alone
 
@@ -50,10 +51,11 @@ def largest(function: Function, grid: FloatArray) -> tuple[FloatArray, FloatArra
     top = np.argmax(values, axis=-1)
     best, place = values[elements, top], everywhere[elements, top]
     inner = values[:, 1:-1]
-    high = (inner[:, 1:-1] >= inner[:, :-2]) & (inner[:, 1:-1] >= inner[:, 2:])
-    high &= inner[:, 1:-1] >= _NEARLY * best[:, None]
-    # Neighbouring grid points may be the same.
-    high &= (logs[:, 1:-1] > logs[:, :-2]) & (logs[:, 2:] > logs[:, 1:-1])
+    left, right = _neighbours(logs)
+    inside = (left >= 0) & (right < logs.shape[-1])
+    left, right = np.where(inside, left, 0), np.where(inside, right, 0)
+    high = inside & (inner >= _NEARLY * best[:, None])
+    high &= (inner >= np.take_along_axis(inner, left, -1)) & (inner >= np.take_along_axis(inner, right, -1))
     who, where = np.nonzero(high)
     if not who.size:
         return best, place
@@ -61,13 +63,25 @@ def largest(function: Function, grid: FloatArray) -> tuple[FloatArray, FloatArra
     def along(logarithm: FloatArray, index: FloatArray) -> FloatArray:
         return -function(np.exp(logarithm)[:, None], index.astype(int))[:, 0]
 
-    bracket = logs[who, where], logs[who, where + 1], logs[who, where + 2]
+    bracket = logs[who, left[who, where]], logs[who, where], logs[who, right[who, where]]
     peak = elementwise.find_minimum(along, bracket, args=(who.astype(float),))
     order = np.argsort(-peak.f_x, kind="stable")  # the largest last
     for one in order:
         if -peak.f_x[one] > best[who[one]]:
             best[who[one]], place[who[one]] = -peak.f_x[one], np.exp(peak.x[one])
     return best, place
+
+
+def _neighbours(logs: FloatArray) -> tuple[IntArray, IntArray]:
+    """Return the indices of the next smaller and the next larger point, off the grid for those that come again."""
+    number = logs.shape[-1]
+    index = np.broadcast_to(np.arange(number), logs.shape)
+    apart = np.diff(logs, axis=-1) > 0
+    yes = np.ones((len(logs), 1), dtype=bool)
+    ends = np.where(np.concatenate([apart, yes], axis=-1), index, number)
+    last = np.minimum.accumulate(ends[:, ::-1], axis=-1)[:, ::-1]
+    first = np.concatenate([yes, apart], axis=-1)
+    return np.where(first, index - 1, -1), last + 1
 
 
 def largest_size(response: LoopResponse, grid: FloatArray, shift: float = 0.0) -> tuple[FloatArray, FloatArray]:
@@ -169,9 +183,16 @@ def _zeros(M: FloatArray, B: FloatArray, C: FloatArray, D: FloatArray, scale: Fl
 
 
 def completed(response: LoopResponse, grid: FloatArray) -> FloatArray:
-    """Return the grid with the special frequencies of single loops, their neighbours and their midpoints added."""
+    """Return the grid with the special frequencies of single loops, their neighbours and their midpoints added.
+
+    Characteristic loci have no such equations, and branch points besides: their grid is made finer all over.
+    """
     if not response.single:
-        return grid
+        logs = np.log(grid)
+        shares = np.arange(_BETWEEN) / _BETWEEN
+        between = logs[:, :-1, None] + np.diff(logs, axis=-1)[..., None] * shares
+        between = between.reshape(len(logs), _BETWEEN * (grid.shape[-1] - 1))
+        return np.asarray(np.exp(np.concatenate([between, logs[:, -1:]], axis=-1)))
     special = np.sort(special_frequencies(response), axis=-1)
     special = np.clip(special, grid[:, :1], grid[:, -1:])
     middle = np.sqrt(special[:, 1:] * special[:, :-1])

@@ -10,6 +10,7 @@ curvature puts a pole on the boundary of stability exactly where c = -1/L = 1 - 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,9 +159,18 @@ def _flat(
     batch = np.broadcast_shapes(*(a.shape[:-2] for a in (moving, inputs, outputs, through)))
 
     def flat(part: FloatArray) -> FloatArray:
-        return np.broadcast_to(part, (*batch, *part.shape[-2:])).reshape(-1, *part.shape[-2:])
+        return np.broadcast_to(part, (*batch, *part.shape[-2:])).reshape(math.prod(batch), *part.shape[-2:])
 
     return LoopResponse(flat(moving), flat(inputs), flat(outputs), flat(through), discrete)
+
+
+def opened(response: LoopResponse) -> LoopResponse:
+    """Return the loops of `curvature_response` opened: the response from gradients to λ times the query points, -L."""
+    r = response
+    identity = np.eye(r.through.shape[-1])
+    back: Any = np.linalg.inv(identity + r.through)
+    return LoopResponse(r.moving - r.inputs @ back @ r.outputs, r.inputs @ back, back @ r.outputs, back @ r.through,
+                        r.discrete)  # fmt: skip
 
 
 def chosen(response: LoopResponse, which: IntArray) -> LoopResponse:
@@ -179,7 +189,7 @@ def frequency_grid(response: LoopResponse) -> FloatArray:
         # Of long delays most poles are alike, and their responses without features.
         return np.sort(np.concatenate([spread, np.clip(np.abs(poles.imag), low, high)], axis=-1), axis=-1)
     offsets = np.array([-4.0, -2.0, -1.0, -0.3, 0.0, 0.3, 1.0, 2.0, 4.0])
-    beside = np.abs(np.abs(poles.imag)[..., None] + np.abs(poles.real)[..., None] * offsets)
-    around = sizes[..., None] * np.array([0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0])
-    both = np.concatenate([beside, around], axis=-1).reshape(len(poles), -1)
-    return np.sort(np.clip(np.concatenate([spread, both], axis=-1), low, high), axis=-1)
+    shares = np.array([0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0])
+    beside = [np.abs(np.abs(poles.imag) + np.abs(poles.real) * offset) for offset in offsets]
+    around = [sizes * share for share in shares]
+    return np.sort(np.clip(np.concatenate([spread, *beside, *around], axis=-1), low, high), axis=-1)

@@ -13,9 +13,12 @@ from heavyball_dynamics._protocols import Algorithm, Method, require_method
 from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._types import ArrayLike, FloatArray
 from heavyball_dynamics._validation import one_of, real_array, require
-from heavyball_dynamics.analysis._delay_loop import Loop, begins_stable, crossovers, first_crossings
+from heavyball_dynamics.analysis._delay_loop import Loop, begins_stable, first_crossings
 from heavyball_dynamics.analysis._delay_scan import by_eigenvalues, labels, require_factor, with_unit_lr
+from heavyball_dynamics.analysis._loop_gain import chosen, curvature_response
+from heavyball_dynamics.analysis._whole_delays import whole_steps
 from heavyball_dynamics.analysis.linear import curvatures, loop_spectrum, require_broadcast, state_matrices
+from heavyball_dynamics.analysis.margins import delay_margins
 
 
 @dataclass(frozen=True)
@@ -174,11 +177,12 @@ class DelayMargin:
     Attributes
     ----------
     margin : array (*batch, mode)
-        Delay, in steps (flows: in units of time), at which a pole first reaches the stability boundary; methods may
-        have a margin between whole steps. 0 where the mode does not decay without delay, infinite where no delay harms.
+        Smallest delay d, in steps (flows: in units of time), at which a loop gain with the factor e^{-iωd} puts a pole
+        on the stability boundary; for methods d is any real number, and the margin at most the first whole delay that
+        does not decay. 0 where the mode does not decay without delay, infinite where no delay harms.
     whole : array (*batch, mode)
-        The largest whole number below the margin: the most steps of staleness with which, and below which, the mode
-        decays. -1 where it does not decay even with fresh gradients. For flows a margin rounded down.
+        The largest whole number of steps such that the mode decays with it and with all smaller ones; -1 where it does
+        not decay even with fresh gradients. For flows a margin rounded down.
     frequency : array (*batch, mode)
         Where the mode is lost, in radians per step or time; NaN where the margin is 0 or infinite.
     discrete : bool
@@ -198,6 +202,10 @@ class DelayMargin:
 
     def summary(self) -> str:
         """Return the smallest margin in words."""
+        if not self.margin.size:
+            return "no modes"
+        if np.all(np.isinf(self.margin)):
+            return "any delay is borne by all modes"
         unit = "steps" if self.discrete else "units of time"
         return f"delays of less than {np.min(self.margin):.6g} {unit} are borne by all modes"
 
@@ -237,8 +245,12 @@ def largest_delay(
 
     Notes
     -----
-    Where a method's loop gain exceeds one at z = -1, one step of delay turns its sign there and nothing is borne:
-    there the margin is 1 at most.
+    Whole delays are tried as such, by the poles of the loop with stale gradients, from the margin rounded down on: a
+    mode may bear more whole steps than its margin, as two poles may cross between one whole number and the next, one
+    out and one back in. Above 64 steps the margin rounded down is what is returned.
+
+    Where a method's loop gain exceeds one at z = -1 every step of delay turns its sign there, at no delay in between:
+    there whole delays are tried from 1 on, up to 64, and one that is lost bounds the margin.
 
     References
     ----------
@@ -254,17 +266,16 @@ def largest_delay(
     array([0.785398])
     """
     bend = curvatures(curvature)
-    batch = batch_shape(algorithm)
-    require_broadcast(batch, bend.shape)
+    require_broadcast(batch_shape(algorithm), bend.shape)
     spectrum = loop_spectrum(algorithm, bend, 0.0, k=k, t=t)
     stable = np.asarray(np.min(spectrum.conditions, axis=0)) > 0
     shape = stable.shape
-    rule: Any = map_arrays(algorithm, lambda array: np.broadcast_to(array, shape[:-1]).copy())
-    loop = Loop.of(state_matrices(rule, k=k, t=t))
-    modes = np.broadcast_to(bend, shape).reshape(-1, shape[-1])
-    rows = np.broadcast_to(modes, (len(loop.drive), *modes.shape[1:])) if len(modes) != len(loop.drive) else modes
-    margin, frequency = (array.reshape(-1, shape[-1]) for array in crossovers(loop, rows))
-    spread = (np.broadcast_to(array, modes.shape).reshape(shape) for array in (margin, frequency))
-    late, where = spread
-    late = np.where(stable, late, 0.0)
-    return DelayMargin(late, np.ceil(late) - 1, np.where(stable & np.isfinite(late), where, np.nan), loop.discrete)
+    matrices = state_matrices(algorithm, k=k, t=t)
+    margin, whole, frequency = np.zeros(stable.size), np.full(stable.size, -1.0), np.full(stable.size, np.nan)
+    who = np.flatnonzero(stable)
+    if who.size:
+        response = chosen(curvature_response(matrices, np.broadcast_to(bend, shape)), who)
+        margin[who], frequency[who], whole[who] = delay_margins(response)
+        if not matrices.discrete:
+            whole[who] = whole_steps(margin[who])
+    return DelayMargin(margin.reshape(shape), whole.reshape(shape), frequency.reshape(shape), matrices.discrete)

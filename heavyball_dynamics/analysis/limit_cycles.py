@@ -15,38 +15,14 @@ from heavyball_dynamics._types import ArrayLike, BoolArray, FloatArray
 from heavyball_dynamics._validation import real_array, require
 from heavyball_dynamics.analysis._frequency_search import completed
 from heavyball_dynamics.analysis._loop_gain import curvature_response, frequency_grid
+from heavyball_dynamics.analysis._odd_gradients import derivative, require_odd
 from heavyball_dynamics.analysis.linear import StateMatrices, state_matrices
 from heavyball_dynamics.analysis.margins import real_crossings
 
 _PRECISION = 1e-10
 _NUMBER = 257  # amplitudes looked at
 _NUDGE = 1e-3
-
-
-def _derivative(gradient: Any) -> Callable[[FloatArray], FloatArray]:
-    """Return f' of arrays of any shape, from an objective of one coordinate or a function."""
-    if not hasattr(gradient, "gradient"):
-        if not callable(gradient):
-            raise TypeError(
-                f"`gradient` must be a function of positions, or an objective of one coordinate. Received {gradient!r}."
-            )
-        return lambda x: np.asarray(gradient(x), dtype=float)
-    if getattr(gradient, "dim", 1) != 1:
-        raise ValueError(f"`gradient` must be of one coordinate. Received an objective of dim {gradient.dim}.")
-    return lambda x: np.asarray(gradient.gradient(x[..., None]))[..., 0]
-
-
-def _require_odd(slope: Callable[[FloatArray], FloatArray], largest: float) -> None:
-    x = largest * np.linspace(0.0, 1.0, 101)
-    up, down = slope(x), slope(-x)
-    off = np.abs(up + down)
-    if not np.all(off <= 1e-9 * (np.abs(up).max() + np.finfo(float).tiny)):
-        worst = float(x[np.argmax(off)])
-        raise ValueError(
-            "`gradient` must be odd, f'(-x) = -f'(x): only then an oscillation has no offset. Received "
-            f"{float(slope(np.array([worst]))[0])!r} at {worst:g} and {float(slope(np.array([-worst]))[0])!r} at "
-            f"{-worst:g}. Put the centre of symmetry at 0."
-        )
+_FLAT = 1e-9  # curvatures this close, relatively, are the same
 
 
 def describing_function(gradient: Any, amplitude: ArrayLike) -> Any:
@@ -71,9 +47,9 @@ def describing_function(gradient: Any, amplitude: ArrayLike) -> Any:
     Raises
     ------
     ValueError
-        If an amplitude is not positive, or the gradient not odd.
+        If an amplitude is not positive, the gradient not odd, or what it returns not of the shape of the positions.
     TypeError
-        If the gradient is neither a function nor an objective.
+        If the gradient is neither a function nor an objective, or a function that does not take arrays.
 
     Notes
     -----
@@ -98,10 +74,10 @@ def describing_function(gradient: Any, amplitude: ArrayLike) -> Any:
     """
     size = real_array("amplitude", amplitude)
     require("amplitude", size, size > 0, "> 0")
-    slope = _derivative(gradient)
+    slope = derivative(gradient)
     if not size.size:
         return size
-    _require_odd(slope, float(size.max()))
+    require_odd(slope, float(size.max()))
     found = _first_harmonic(slope, size)
     return float(found) if found.ndim == 0 else found
 
@@ -135,6 +111,9 @@ class LimitCycles:
         True for alternations between x and -x, which are cycles indeed; others are what the first harmonic foretells.
     discrete : bool
         True for methods.
+    continuum : bool
+        Whether the loss has a curvature of the boundary for a whole range of amplitudes, as a quadratic at the limit of
+        stability: there every oscillation keeps itself up, and none of them is listed.
 
     Examples
     --------
@@ -151,16 +130,18 @@ class LimitCycles:
     stable: BoolArray
     exact: BoolArray
     discrete: bool
+    continuum: bool = False
 
     def summary(self) -> str:
         """Return one line for each cycle."""
-        if not self.amplitude.size:
-            return "no cycle foretold"
         unit = "steps" if self.discrete else "units of time"
-        return "\n".join(
+        lines = [
             f"amplitude {a:.6g}, period {p:.6g} {unit}, {'attracts' if s else 'repels'}"
             for a, p, s in zip(self.amplitude, self.period, self.stable, strict=True)
-        )
+        ]
+        if self.continuum:
+            lines.append("a continuum: over a range of amplitudes the curvature is that of the limit of stability")
+        return "\n".join(lines) or "no cycle foretold"
 
     def __str__(self) -> str:
         return self.summary()
@@ -217,15 +198,17 @@ def predict_cycles(
     >>> found.amplitude, found.stable
     (array([1.73205081]), array([False]))
     """
-    low, high = (float(one) for one in real_array("amplitudes", amplitudes))
-    if not 0 < low < high:
+    ends = real_array("amplitudes", amplitudes)
+    if ends.shape != (2,) or not 0 < ends[0] < ends[1]:
         raise ValueError(f"`amplitudes` must be two numbers, 0 < low < high. Received {amplitudes!r}.")
-    slope = _derivative(gradient)
-    _require_odd(slope, high)
+    low, high = float(ends[0]), float(ends[1])
+    slope = derivative(gradient)
+    require_odd(slope, high)
     matrices = state_matrices(algorithm, k=k, t=t)
     _require_single(algorithm, matrices)
     grid = np.geomspace(low, high, _NUMBER)
     cycles: list[tuple[float, float, float, bool, bool]] = []
+    continuum = False
     for bend, omega in _boundary(matrices):
         exact = matrices.discrete and omega == np.pi
 
@@ -233,7 +216,9 @@ def predict_cycles(
             size = np.asarray(amplitude)
             return np.asarray(slope(size) / size) if exact else _first_harmonic(slope, size)
 
-        for size in _solve(curvature, bend, grid):
+        sizes, flat = _solve(curvature, bend, grid)
+        continuum |= flat
+        for size in sizes:
             around = curvature(size * np.array([1 - _NUDGE, 1 + _NUDGE]))
             inside, outside = _decays(matrices, around)
             cycles.append((size, omega, bend, bool(outside and not inside), exact))
@@ -241,7 +226,7 @@ def predict_cycles(
     columns = [np.array(column) for column in zip(*cycles, strict=True)] or [np.empty(0)] * 5
     amplitude, frequency, found, stable, known = columns
     return LimitCycles(amplitude, frequency, 2 * np.pi / frequency, found, stable.astype(bool), known.astype(bool),
-                       matrices.discrete)  # fmt: skip
+                       matrices.discrete, continuum)  # fmt: skip
 
 
 def _require_single(algorithm: Algorithm, matrices: StateMatrices) -> None:
@@ -270,15 +255,22 @@ def _boundary(matrices: StateMatrices) -> list[tuple[float, float]]:
     return [(float(b), float(w)) for b, w in zip(bend[kept], omega[kept], strict=True)]
 
 
-def _solve(curvature: Callable[[FloatArray], FloatArray], level: float, grid: FloatArray) -> list[float]:
-    """Return the amplitudes at which the loss has that curvature."""
+def _solve(
+    curvature: Callable[[FloatArray], FloatArray], level: float, grid: FloatArray
+) -> tuple[list[float], bool]:
+    """Return the amplitudes at which the loss has that curvature, and whether it has it for a range of them."""
     values = curvature(grid) - level
+    same = np.abs(values) <= _FLAT * level
+    flat = np.zeros_like(same)
+    flat[:-1] |= same[:-1] & same[1:]
+    flat[1:] |= flat[:-1]
+    values[flat] = np.nan  # no sign changes there
     change = np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0)
     found = list(grid[values == 0])
     if change.size:
         ends = grid[change], grid[change + 1]
         found += list(elementwise.find_root(lambda a: curvature(a) - level, ends).x)
-    return [float(a) for a in found]
+    return [float(a) for a in found], bool(flat.any())
 
 
 def _decays(matrices: StateMatrices, curvature: FloatArray) -> BoolArray:

@@ -6,12 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from heavyball_dynamics._types import BoolArray, ComplexArray, FloatArray, IntArray
+from heavyball_dynamics._types import FloatArray, IntArray
 from heavyball_dynamics.analysis._frequency_search import completed, largest, largest_size, sign_changes
 from heavyball_dynamics.analysis._loop_gain import LoopResponse, frequency_grid
+from heavyball_dynamics.analysis._pole_scan import gains_by_poles
+from heavyball_dynamics.analysis._whole_delays import whole_delays
 
 _ZERO = 1e-12  # a factor this small is none
-_WHOLE = 1e-9  # a delay this close to a whole number of steps is that number
+_FAINT = 1e-15  # loci are looked at down to this share of the largest
+_NOISE = 1e-14  # loci below this share of the largest at a frequency are rounding
+_REAL = 1e-7  # a locus is real if its imaginary part is smaller, relatively
 
 
 class LoopMargins(NamedTuple):
@@ -31,6 +35,8 @@ class LoopMargins(NamedTuple):
         1/‖S‖∞, the distance of L from -1.
     delay, delay_frequency : array
         The smallest delay that destabilizes, in steps or time.
+    whole : array
+        The largest whole delay in steps such that the loop decays with it and with all smaller ones; NaN for flows.
     """
 
     gain: FloatArray
@@ -42,6 +48,7 @@ class LoopMargins(NamedTuple):
     modulus: FloatArray
     delay: FloatArray
     delay_frequency: FloatArray
+    whole: FloatArray
 
 
 def loop_margins(response: LoopResponse) -> LoopMargins:
@@ -62,13 +69,19 @@ def loop_margins(response: LoopResponse) -> LoopMargins:
     """
     grid = completed(response, frequency_grid(response))
     gain, gain_frequency = _gain_margins(response, grid)
-    phase, phase_frequency, delay, delay_frequency = _phase_margins(response, grid)
+    phase, phase_frequency, *late = _phase_margins(response, grid)
+    delay, delay_frequency, whole = _delays(response, *late)
     disk, disk_nu = _supremum(response, grid, 0.5)
     modulus, _ = _supremum(response, grid, 1.0)
     return LoopMargins(
         gain, gain_frequency, phase, phase_frequency, 1 / disk, response.omega(disk_nu), 1 / modulus, delay,
-        delay_frequency,
+        delay_frequency, whole,
     )  # fmt: skip
+
+
+def delay_margins(response: LoopResponse) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return `delay`, `delay_frequency` and `whole` of `loop_margins` alone."""
+    return _delays(response, *_phase_margins(response, completed(response, frequency_grid(response)))[2:])
 
 
 def _supremum(response: LoopResponse, grid: FloatArray, shift: float) -> tuple[FloatArray, FloatArray]:
@@ -104,7 +117,14 @@ def real_crossings(response: LoopResponse, grid: FloatArray) -> tuple[IntArray, 
     who = np.concatenate([np.arange(elements), np.arange(elements), who])
     nu = np.concatenate([np.zeros(elements), np.full(elements, np.inf), nu])
     loci = response.loci(nu[:, None], who)[:, 0]
-    return who, nu, np.where(_is_real(loci), _factor(loci.real), np.nan)
+    off = np.abs(loci.imag)
+    # A sign change belongs to the flattest locus; at the ends loci may be a conjugate pair, none of them real.
+    inner = (np.arange(len(nu)) >= 2 * elements)[:, None]
+    real = (off <= _REAL * np.abs(loci)) | (inner & (off == off.min(axis=-1, keepdims=True)))
+    if not response.single:
+        size = np.abs(loci)
+        real &= size > _NOISE * size.max(axis=-1, keepdims=True)
+    return who, nu, np.where(real, _factor(loci.real), np.nan)
 
 
 def _gain_margins(response: LoopResponse, grid: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -118,14 +138,16 @@ def _gain_margins(response: LoopResponse, grid: FloatArray) -> tuple[FloatArray,
     np.maximum.at(down, who, np.where(factor < 1, factor, -np.inf).max(axis=-1))
     first = (larger == up[who]) & np.isfinite(larger)
     frequency[who[first]] = response.omega(nu[first])
-    down = np.where(np.abs(down) <= _ZERO, 0.0, down)
-    return np.stack([down, up], axis=-1), frequency
-
-
-def _is_real(loci: ComplexArray) -> BoolArray:
-    """Tell which loci are real here: with several of them a sign change belongs to the flattest."""
-    off = np.abs(loci.imag)
-    return np.asarray(off <= np.maximum(1e-7 * np.abs(loci), off.min(axis=-1, keepdims=True)))
+    interval = np.stack([down, up], axis=-1)
+    if not response.single:
+        # A factor is as far from one as 1/T is from zero.
+        size = np.abs(response.loci(grid, np.arange(elements)))
+        most, least = size.max(axis=(-2, -1)), size.min(axis=(-2, -1))
+        reach = np.stack([0.5 / most, 2 / np.maximum(least, _FAINT * most)], axis=-1)
+        interval, omega = gains_by_poles(response, interval, reach)
+        frequency = np.where(np.isnan(omega), frequency, omega)
+    interval[:, 0] = np.where(np.abs(interval[:, 0]) <= _ZERO, 0.0, interval[:, 0])
+    return interval, frequency
 
 
 def _factor(value: FloatArray) -> FloatArray:
@@ -150,7 +172,7 @@ def _phase_margins(
         off = np.abs(loci.real - 0.5)
         crossing = off == off.min(axis=-1, keepdims=True)
         # c = (T - 1)/T is on the unit circle: its angle is the phase that destabilizes.
-        angle = np.where(crossing, np.angle((loci - 1) / loci), np.nan)
+        angle = np.where(crossing, np.angle(1 - 1 / np.where(crossing, loci, 1.0)), np.nan)
         omega = response.omega(nu)
         smallest = np.nanmin(np.abs(angle), axis=-1)
         # A delay d turns by -ωd: it has to make up for c on the unit circle from its own side.
@@ -161,37 +183,16 @@ def _phase_margins(
         phase_frequency[who[first]] = omega[first]
         first = lag == delay[who]
         delay_frequency[who[first]] = omega[first]
-    if response.discrete:
-        delay, delay_frequency = _alternation(response, delay, delay_frequency)
     return phase, phase_frequency, delay, delay_frequency
 
 
-def _alternation(
+def _delays(
     response: LoopResponse, delay: FloatArray, frequency: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Bound the delay where |L| > 1 at z = -1: a step of delay turns the sign there, and with it the loop."""
-    elements = len(delay)
-    end = response.loci(np.full((elements, 1), np.inf), np.arange(elements))[:, 0]
-    factor = _factor(end.real)
-    loud = _is_real(end) & (np.abs(factor) < 1)
-    bound = np.where(loud, np.where(factor < 0, 1.0, 0.0), np.inf).min(axis=-1)
-    return np.minimum(delay, bound), np.where(bound <= delay, np.where(np.isinf(bound), frequency, np.pi), frequency)
-
-
-def whole_steps(delay: FloatArray) -> FloatArray:
-    """Return the largest whole number of steps below a delay margin, so that the loop still decays.
-
-    A delay of exactly the margin leaves a pole on the boundary.
-
-    Parameters
-    ----------
-    delay : array
-        Delay margins in steps.
-
-    Returns
-    -------
-    array
-        Infinite where the margin is.
-    """
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.maximum(np.ceil(delay * (1 - _WHOLE) - _WHOLE) - 1, 0.0))
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return delay margins, of methods bounded by the first whole delay that is too long, their ω, whole delays."""
+    if not response.discrete:
+        return delay, frequency, np.full(len(delay), np.nan)
+    whole = whole_delays(response, delay)
+    # No real delay crosses at z = -1; where a whole one is lost before any of them does, it is there.
+    first = whole + 1 < delay
+    return np.where(first, whole + 1, delay), np.where(first, np.pi, frequency), whole

@@ -21,6 +21,9 @@ _BETWEEN = 6  # points for each of the grid that finds the margins
 class NyquistCurve(Drawable):
     r"""Loop gain L along 0 < ω <= π (flows: ω > 0), and the margins of modes that decay, NaN for others.
 
+    Curves of modes with a pole on the boundary of stability, flat ones among them, are NaN: L is 0, infinite or passes
+    through -1 there.
+
     Attributes
     ----------
     algorithm : str
@@ -80,7 +83,7 @@ class NyquistCurve(Drawable):
                     f"{self.disk_margin[index]:.6g}"
                 )
             else:
-                line += "does not decay"
+                line += "does not decay" + (", a pole is on the boundary" if np.isnan(self.loop[index]).all() else "")
             lines.append(line)
         return "\n".join(lines)
 
@@ -114,7 +117,7 @@ def nyquist(
     Raises
     ------
     ValueError
-        If the rule is not linear, or has no loop to open at the gradient; if a loop is exactly on the boundary.
+        If the rule is not linear, or has no loop to open at the gradient.
 
     References
     ----------
@@ -135,19 +138,16 @@ def nyquist(
             f"{algorithm!r}; hb.robustness has what its poles tell."
         )
     response = curvature_response(loops.matrices, loops.value)
-    everyone = np.arange(len(loops.curvature))
-    edge = ~loops.stable & ~loops.divergent
-    if edge.any():
-        raise ValueError(
-            "`curvature` must not put a pole on the boundary of stability, where the loop gain of the closed loop is "
-            f"infinite or -1. Received {loops.curvature[edge][0]!r} in mode {int(np.flatnonzero(edge)[0])}. Leave such "
-            "modes out."
-        )
-    grid = _finer(response)
-    T = response.loci(grid, everyone)
+    elements = len(loops.curvature)
+    # With a pole on the boundary the closed loop tells nothing of L.
+    apart = np.flatnonzero(loops.stable | loops.divergent)
+    some = chosen(response, apart)
+    grid = _finer(some)
+    T = some.loci(grid, np.arange(len(apart)))
+    loop = np.full((elements, *T.shape[1:]), np.nan, dtype=complex)
+    frequency = np.full((elements, grid.shape[-1]), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        loop = _continuous(T / (1 - T))
-    elements = len(everyone)
+        loop[apart], frequency[apart] = _continuous(T / (1 - T)), response.omega(grid)
     gain, phase, disk = np.full((elements, 2), np.nan), np.full(elements, np.nan), np.full(elements, np.nan)
     who = np.flatnonzero(loops.stable)
     if who.size:
@@ -155,7 +155,7 @@ def nyquist(
         gain[who], phase[who], disk[who] = found.gain, found.phase, found.disk
     return NyquistCurve(
         algorithm=repr(algorithm), curvature=loops.value.copy(),
-        frequency=response.omega(grid).reshape(*loops.shape, -1),
+        frequency=frequency.reshape(*loops.shape, frequency.shape[-1]),
         loop=loop.reshape(*loops.shape, *loop.shape[1:]), stable=loops.modes.stable,
         gain_margin=gain.reshape(*loops.shape, 2), phase_margin=phase.reshape(loops.shape),
         disk_margin=disk.reshape(loops.shape), discrete=response.discrete,
@@ -167,7 +167,7 @@ def _finer(response: LoopResponse) -> FloatArray:
     logs = np.log(frequency_grid(response))
     share = np.arange(_BETWEEN) / _BETWEEN
     between = logs[:, :-1, None] + (logs[:, 1:] - logs[:, :-1])[..., None] * share
-    fine = np.exp(between.reshape(len(logs), -1))
+    fine = np.exp(between.reshape(len(logs), _BETWEEN * (logs.shape[-1] - 1)))
     return np.concatenate([fine, np.full((len(logs), 1), np.inf)], axis=-1)
 
 

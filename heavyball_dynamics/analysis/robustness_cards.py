@@ -15,7 +15,7 @@ from heavyball_dynamics.analysis._closed_loops import ClosedLoops, closed_loops
 from heavyball_dynamics.analysis._loop_gain import chosen, curvature_response, error_response
 from heavyball_dynamics.analysis.kreiss import kreiss_constants
 from heavyball_dynamics.analysis.linear import curvatures
-from heavyball_dynamics.analysis.margins import loop_margins, whole_steps
+from heavyball_dynamics.analysis.margins import loop_margins
 from heavyball_dynamics.analysis.norms import noise_gain, worst_gain
 from heavyball_dynamics.analysis.transient_growth import transient_growth
 
@@ -58,9 +58,11 @@ class Robustness(Drawable):
         1/‖S‖∞, the distance of L from -1.
     delay_margin, delay_frequency : array
         The smallest staleness of the gradients, in steps (any real number; a delay of d multiplies L by e^{-iωd}) or
-        time, that puts a pole on the boundary, and ω there.
+        time, that puts a pole on the boundary, and ω there. Of methods it is the first whole delay that does not decay
+        where that is smaller.
     delay_steps : array
-        The largest whole number of steps such that the mode decays with it and with all smaller ones; NaN for flows.
+        The largest whole number of steps such that the mode decays with it and with all smaller ones, tried as whole
+        steps up to 64, so that it may exceed the margin (see `largest_delay`); NaN for flows.
     hinf, hinf_frequency : array
         H∞ gain from an error of the gradient to the position, and the ω of the worst error.
     h2 : array
@@ -186,7 +188,8 @@ def robustness(
     Notes
     -----
     With several gradients a step, all of them get the same factor, phase or delay; margins are those of the
-    characteristic loci, the eigenvalues of the matrix of loop gains, and the gradient error is one number added to all.
+    characteristic loci, the eigenvalues of the matrix of loop gains, the gain margin checked by the poles between its
+    ends, and the gradient error is one number added to all.
     Rules that ask for Hessians have no loop to open at the gradient: of the margins they have that of the gain, from
     their poles, and no gains of errors (NaN).
 
@@ -243,12 +246,10 @@ def _margins(loops: ClosedLoops) -> dict[str, Any]:
         response = chosen(curvature_response(loops.matrices, loops.value), who)
         found = loop_margins(response)
         known = [found.gain_frequency, found.phase, found.phase_frequency, found.disk, found.disk_frequency,
-                 found.modulus, found.delay, found.delay_frequency]  # fmt: skip
-        for name, column in zip(names, known, strict=False):
+                 found.modulus, found.delay, found.delay_frequency, found.whole]  # fmt: skip
+        for name, column in zip(names, known, strict=True):
             columns[name][who] = column
         columns["gain_margin"][who] = found.gain
-        if response.discrete:
-            columns["delay_steps"][who] = whole_steps(found.delay)
     return columns
 
 

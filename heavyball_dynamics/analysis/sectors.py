@@ -9,7 +9,7 @@ import numpy as np
 from heavyball_dynamics._protocols import Algorithm
 from heavyball_dynamics._types import ArrayLike, BoolArray, FloatArray
 from heavyball_dynamics._validation import real_array, require
-from heavyball_dynamics.analysis._frequency_search import largest, largest_real_part, largest_size
+from heavyball_dynamics.analysis._frequency_search import completed, largest, largest_real_part, largest_size
 from heavyball_dynamics.analysis._loop_gain import LoopResponse, chosen, frequency_grid, query_response
 from heavyball_dynamics.analysis._matrix_sizes import spectral_norms
 from heavyball_dynamics.analysis.linear import require_broadcast, state_matrices
@@ -166,5 +166,6 @@ def _norm(response: LoopResponse) -> tuple[FloatArray, FloatArray]:
     if response.single:
         norm, nu = largest_size(response, grid)
     else:
+        grid = completed(response, grid)
         norm, nu = largest(lambda x, index: spectral_norms(response.matrix_at(x, index)), grid)
     return norm, response.omega(nu)

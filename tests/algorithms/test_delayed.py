@@ -147,6 +147,29 @@ def test_minibatches_are_those_of_the_method():
     assert_allclose(run.position, path[2:], rtol=1e-14)
 
 
+@pytest.mark.parametrize("delay", [1, 3])
+def test_kicks_are_those_of_the_step(delay):
+    """Gradients are late, the heat is not: the same run with gradients handed out by hand."""
+    rule, loss = hb.LangevinBAOAB(1.0, 0.7, 0.3), hb.Quadratic([1.0, 2.0])
+    bath = hb.Thermostat(loss, temperature=2.0, seed=5)
+    start = np.ones((4, 2))
+
+    class Warm(Handed):
+        def __init__(self, answers, k):
+            super().__init__(answers)
+            self.kick = bath.at(k).kick
+
+    state, asked, path = rule.init(start, 0 * start, bath), [[start, start]] * delay, [start]
+    for k in range(12):
+        handed = Warm([loss.gradient(point) for point in asked[k]], k)
+        state = rule.step(k, state, handed)
+        asked.append(handed.asked)
+        path.append(state.position)
+    run = hb.iterate(Delayed(rule, delay), bath, start, 12)
+    assert_allclose(run.position, np.stack(path, axis=1), rtol=1e-13)
+    assert np.abs(run.position - hb.iterate(Delayed(rule, delay), loss, start, 12).position).max() > 0.1
+
+
 POLYNOMIALS = {
     "descent": (hb.GradientDescent(1.0), lambda q, d: np.r_[1, -1, np.zeros(d)] + np.r_[np.zeros(d + 1), q]),
     "heavy ball": (
@@ -248,6 +271,12 @@ def test_bad_input():
         Delayed(hb.GradientDescent, 1)
     with pytest.raises(TypeError, match="nothing but gradients to be delayed. Received one that asks for the Hessian"):
         hb.iterate(Delayed(Newton(), 1), hb.Quadratic([1.0]), [1.0], 2)
+    for name in ("modal_exact", "c2d_zoh"):
+        modal = Delayed(hb.discretize(hb.HeavyBallFlow(1.0, 0.5), 0.5, name), 1)
+        with pytest.raises(TypeError, match="nothing but gradients .* asks for the modes"):
+            hb.iterate(modal, hb.Quadratic([1.0]), [1.0], 2)
+        with pytest.raises(TypeError, match="nothing but gradients .* asks for the modes"):
+            hb.robustness(modal, 1.0)
     for when in (0, 3):
         with pytest.raises(ValueError, match="same number of gradients in every step"):
             hb.iterate(Delayed(Uneven(when), 1), hb.Quadratic([1.0]), [1.0], 6)

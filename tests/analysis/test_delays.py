@@ -217,15 +217,35 @@ class TestMargins:
         assert never.margin[0] == np.inf
         assert never.whole[0] == np.inf
         assert np.isnan(never.frequency[0])
+        assert str(never) == "any delay is borne by all modes"
         gone = largest_delay(hb.GradientDescent(1.0), [-1.0, 0.0, 2.5])
         assert_array_equal(gone.margin, 0)
         assert_array_equal(gone.whole, -1)
+
+    def test_exactly_at_the_limit_of_three_steps(self):
+        """The margin is 3 but for rounding: there a pole is on the circle."""
+        found = largest_delay(hb.GradientDescent(1.0), 2 * np.sin(np.pi / 14))
+        assert_allclose(found.margin, 3.0, rtol=1e-12)
+        assert_array_equal(found.whole, 2)
+        assert_array_equal(hb.robustness(hb.GradientDescent(1.0), 2 * np.sin(np.pi / 14)).delay_steps, 2)
+
+    def test_empty_batches(self):
+        for rule in (hb.HeavyBall(np.zeros(0), 0.5), Extragradient(np.zeros(0), 0.5)):
+            found = largest_delay(rule, [1.0, 2.0])
+            assert found.margin.shape == found.whole.shape == found.frequency.shape == (0, 2)
+            assert str(found) == "no modes"
+            limits = delay_limits(rule, [0, 1, 2], parameter="curvature")
+            assert limits.limit.shape == limits.frequency.shape == (0, 3)
+            assert str(limits) == ""
+        assert delay_limits(hb.HeavyBall(1.0, 0.5), [0, 1], np.zeros(0)).limit.shape == (0, 2)
 
     def test_a_gain_above_one_at_the_fastest_frequency(self):
         method = Forgetting(-0.5, -0.9)
         assert hb.analyze_modes(method, [1.0]).stable[0]
         assert not hb.analyze_modes(Delayed(method, 1), [1.0]).stable[0]
-        assert largest_delay(method, 1.0).whole[0] == 0
+        found = largest_delay(method, 1.0)
+        assert found.whole[0] == 0
+        assert found.margin[0] <= 1
 
     @given(st.lists(st.floats(0.001, 0.3), min_size=1, max_size=4), st.floats(0.0, 0.98))
     @settings(max_examples=20)

@@ -148,7 +148,24 @@ def test_none_foretold():
     assert predict_cycles(hb.HeavyBall(0.1, 0.5), softening).amplitude.size == 0
 
 
+def test_a_continuum_is_no_list_of_cycles():
+    """A quadratic at the limit 2(1+β)/η, and a clipped gradient of that slope, swing at any amplitude."""
+    for loss in (hb.Quadratic([3.0]), lambda x: 3 * clipped(x)):
+        found = predict_cycles(hb.HeavyBall(1.0, 0.5), loss)
+        assert found.continuum
+        assert found.amplitude.size == 0
+        assert str(found).startswith("a continuum")
+    assert not predict_cycles(hb.HeavyBall(1.0, 0.5), hb.Quadratic([2.9])).continuum
+    assert not predict_cycles(hb.HeavyBall(1.0, 0.5), softening).continuum
+
+
 def test_errors():
+    with pytest.raises(TypeError, match=r"`gradient` must take arrays .* np.where"):
+        describing_function(lambda x: 1.0 if x > 0 else -1.0, 1.0)
+    with pytest.raises(ValueError, match=r"`gradient` must take arrays .* made shape \(\) of"):
+        predict_cycles(hb.HeavyBall(0.1, 0.5), lambda x: 0.0)
+    with pytest.raises(ValueError, match="`amplitudes` must be two numbers"):
+        predict_cycles(hb.HeavyBall(0.1, 0.5), clipped, amplitudes=(1.0,))
     with pytest.raises(ValueError, match="`amplitude` must be > 0"):
         describing_function(clipped, [1.0, 0.0])
     with pytest.raises(ValueError, match="`gradient` must be odd"):

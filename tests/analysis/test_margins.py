@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 from user_rules import Averaged, Extragradient, Maxwell, TwoMomenta
 
 import heavyball_dynamics as hb
-from heavyball_dynamics.analysis.margins import whole_steps
+from heavyball_dynamics.analysis._whole_delays import whole_steps
 from heavyball_dynamics.analysis.robustness_cards import robustness
 
 RULES = [
@@ -49,15 +50,15 @@ def stale(lr, momentum, delay):
     return hb.Delayed(hb.HeavyBall(lr, momentum), delay)
 
 
-@given(st.floats(0.0, 0.999), st.floats(1e-9, 0.999))
-@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(float, 12, elements=st.floats(0.0, 0.999)), hnp.arrays(float, 12, elements=st.floats(1e-9, 0.999)))
+@settings(max_examples=6, deadline=None)
 def test_gain_margins_of_heavy_ball_and_nesterov(momentum, share):
-    """Closed forms to 1e-9, and they are where poles leave the unit circle."""
+    """Closed forms to 1e-12, and they are where poles leave the unit circle."""
     for kind, limit in ((hb.HeavyBall, 2 * (1 + momentum)), (hb.Nesterov, 2 * (1 + momentum) / (1 + 2 * momentum))):
         q = share * limit
-        found = robustness(kind(1.0, momentum), q)
-        assert_allclose(found.gain_margin[0, 1], limit / q, rtol=1e-12)
-        assert found.gain_margin[0, 0] == 0
+        found = robustness(kind(1.0, momentum), q[:, None])
+        assert_allclose(found.gain_margin[:, 0, 1], limit / q, rtol=1e-12)
+        assert_array_equal(found.gain_margin[:, 0, 0], 0)
         assert_allclose(found.gain_frequency, np.pi)
 
 
@@ -211,6 +212,100 @@ def test_two_gradients_a_step():
     assert_allclose(found.gain_margin[0], [0.0, 1 / 0.4], rtol=1e-12)
     assert found.gain_frequency[0] == 0
     assert "drifting away" in str(found)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A rule of three states drawn at random, which asks for one or two gradients a step."""
+
+    seed: int
+    gradients: int
+
+    def init(self, position, velocity, objective):
+        return Lagged(position, velocity, 0 * position)
+
+    def step(self, k, state, objective):
+        draw = np.random.default_rng(self.seed)
+        A = draw.normal(size=(3, 3))
+        A *= draw.uniform(0.3, 1.0) / np.abs(np.linalg.eigvals(A)).max()
+        B, C, D = -draw.normal(size=(3, 2)) * draw.choice([0.1, 0.5]), draw.normal(size=(2, 3)), 0.5 * draw.normal()
+        old, pushes = np.stack(state), []
+        for j in range(self.gradients):
+            query = np.tensordot(C[j], old, 1) + sum(D * push for push in pushes)
+            pushes.append(objective.gradient(query))
+        return Lagged(*(np.tensordot(A, old, 1) + np.tensordot(B[:, : self.gradients], np.stack(pushes), 1)))
+
+
+def largest_poles(rule, curvatures):
+    m = hb.state_matrices(rule)
+    gain = np.asarray(curvatures)[:, None, None]
+    loop = m.A + m.B @ (gain * np.linalg.inv(np.eye(len(m.D)) - gain * m.D)) @ m.C
+    return np.abs(np.linalg.eigvals(loop)).max(axis=-1)
+
+
+def drawn_rules(gradients, number):
+    """Rules that decay at their curvature."""
+    for seed in range(number):
+        rule, curvature = Drawn(seed, gradients), [0.03, 0.1, 0.3, 1.0][seed % 4]
+        if largest_poles(rule, [curvature])[0] < 1 - 1e-6:
+            yield rule, curvature
+
+
+def test_several_gradients_against_a_scan_of_poles():
+    """Neither conjugate loci at z = -1 nor pairs of crossings between two frequencies mislead."""
+    away = np.geomspace(1e-4, 1e5, 2001)
+    for rule, curvature in drawn_rules(2, 45):
+        found = robustness(rule, curvature)
+        for side, edge in ((1, found.gain_margin[0, 1] - 1), (-1, 1 - found.gain_margin[0, 0])):
+            lost = largest_poles(rule, curvature * (1 + side * away)) > 1 + 1e-10
+            if lost.any():
+                first = np.argmax(lost)
+                assert away[first - 1] * (1 - 1e-9) <= edge <= away[first] * (1 + 1e-9), rule
+                assert_allclose(largest_poles(rule, [curvature * (1 + side * edge)]), 1.0, atol=1e-8)
+            else:
+                assert edge > away[-1]
+
+
+def test_several_gradients_have_the_disk_of_their_loci():
+    """On a dense grid of frequencies no locus comes closer than the margins say, to 1e-4."""
+    z = np.exp(1j * np.linspace(0, np.pi, 10_001))[:, None, None]
+    for rule, curvature in drawn_rules(2, 30):
+        m = hb.state_matrices(rule)
+        back = np.linalg.solve(z * np.eye(3) - m.A, np.broadcast_to(m.B, (len(z), 3, 2)))
+        loop = -curvature * np.linalg.eigvals(m.C @ back + m.D)
+        found = robustness(rule, curvature)
+        assert found.disk_margin[0] <= (2 * np.abs(1 + loop) / np.abs(1 - loop)).min() * (1 + 1e-4), rule
+        assert found.modulus_margin[0] <= np.abs(1 + loop).min() * (1 + 1e-4), rule
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+def test_runge_kutta_has_the_limit_of_its_poles(delay):
+    """Four gradients a step, whose loci are conjugate pairs at z = -1."""
+    scheme = hb.discretize(hb.HeavyBallFlow(1.0, 1.0), 0.1, "runge_kutta4")
+    limit = hb.delay_limits(scheme, [delay], parameter="curvature")
+    found = robustness(hb.Delayed(scheme, delay), 1.0)
+    assert_allclose(found.gain_margin[0], [0.0, limit.limit[0]], rtol=1e-8)
+    assert_allclose(found.gain_frequency, limit.frequency, rtol=1e-6)
+    assert_allclose(hb.nyquist(hb.Delayed(scheme, delay), 1.0).gain_margin, found.gain_margin)
+    q = np.array([1e-13, 1e-10]) if delay == 0 else np.array([1e-9, 1e-6])
+    assert_allclose(q * robustness(hb.Delayed(scheme, delay), q).gain_margin[:, 1], limit.limit[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("gradients", [1, 2])
+def test_whole_delays_are_those_of_the_poles(gradients):
+    """Also where poles cross between whole numbers, or the loop is louder than one at z = -1."""
+    beyond = 0
+    for rule, curvature in drawn_rules(gradients, 40):
+        found, other = robustness(rule, curvature), hb.largest_delay(rule, curvature)
+        whole = 0
+        while whole < 12 and largest_poles(hb.Delayed(rule, whole + 1), [curvature])[0] < 1 - 1e-12:
+            whole += 1
+        assert min(found.delay_steps[0], 12) == whole, rule
+        assert found.delay_margin[0] <= whole + 1 or whole == 12
+        beyond += found.delay_steps[0] > found.delay_margin[0]
+        assert_array_equal(found.delay_steps, other.whole)
+        assert_array_equal(found.delay_margin, other.margin)
+    assert gradients == 1 or beyond
 
 
 def test_long_delays():

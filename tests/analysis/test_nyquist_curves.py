@@ -3,7 +3,7 @@
 import control as ct
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from user_rules import Averaged, Extragradient, Maxwell, TwoMomenta
 
 import heavyball_dynamics as hb
@@ -74,8 +74,27 @@ def test_batches():
     assert_allclose(curve.loop[1], alone.loop, rtol=1e-12)
 
 
+def test_a_marginal_mode_leaves_the_others():
+    for bends in ([1.0, 0.0, 45.0], [1.0, 30.0, 45.0]):
+        curve = nyquist(hb.HeavyBall(0.1, 0.5), bends)
+        alone = nyquist(hb.HeavyBall(0.1, 0.5), [1.0, 45.0])
+        for name in ("loop", "frequency", "gain_margin", "phase_margin", "disk_margin"):
+            assert_array_equal(getattr(curve, name)[[0, 2]], getattr(alone, name))
+            assert np.isnan(getattr(curve, name)[1]).all()
+        assert "does not decay, a pole is on the boundary" in str(curve)
+    assert np.isnan(nyquist(hb.HeavyBallFlow(1.0, 0.5), 0.0).loop).all()
+
+
+@pytest.mark.parametrize("rule", [hb.HeavyBall(np.zeros(0), 0.5), Extragradient(np.zeros(0), 0.5)],
+                         ids=lambda r: type(r).__name__)  # fmt: skip
+def test_empty_batches(rule):
+    curve = nyquist(rule, [1.0, 2.0])
+    assert curve.loop.shape[:2] == curve.stable.shape == (0, 2)
+    assert curve.gain_margin.shape == (0, 2, 2)
+    assert str(curve) == ""
+    assert nyquist(hb.HeavyBall(0.1, 0.5), np.zeros(0)).disk_margin.shape == (0,)
+
+
 def test_errors():
-    with pytest.raises(ValueError, match="boundary of stability"):
-        nyquist(hb.HeavyBall(0.1, 0.5), [1.0, 0.0])
     with pytest.raises(ValueError, match="no loop to open"):
         nyquist(hb.discretize(hb.HeavyBallFlow(1.0, 0.5), 0.5, "modal_exact"), 1.0)

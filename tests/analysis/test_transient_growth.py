@@ -17,11 +17,11 @@ from heavyball_dynamics.analysis.transient_growth import transient_growth
 
 
 def powers(M, steps):
-    P, sizes = np.eye(len(M)), []
-    for _ in range(steps + 1):
-        sizes.append(np.linalg.norm(P, 2))
-        P = M @ P
-    return np.array(sizes)
+    all_ = np.empty((steps + 1, *M.shape))
+    all_[0] = np.eye(len(M))
+    for k in range(steps):
+        all_[k + 1] = M @ all_[k]
+    return np.linalg.norm(all_, 2, axis=(-2, -1))
 
 
 def rest(elements, order):
