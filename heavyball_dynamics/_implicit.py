@@ -115,9 +115,33 @@ def _solve(objective: ObjectiveLike, p: FloatArray, w: FloatArray) -> FloatArray
     left = possible & ~converged
     if left.any():
         d, again = _newton(objective, p, w, np.where(left[..., None], 0.0, d), left, halvings=_HALVINGS)
+        by_element = getattr(objective, "by_element", False)
         for index in map(tuple, np.argwhere(left & ~again)):
-            d[index] = _minpack(objective, p[index], w[index])
+            alone = _Element(objective, p.shape[:-1], index) if by_element else objective
+            d[index] = _minpack(alone, p[index], w[index])
     return d
+
+
+class _Element:
+    """One element of a batch of losses that differ by their place in the batch, as a loss of single positions."""
+
+    def __init__(self, objective: ObjectiveLike, batch: tuple[int, ...], index: tuple[int, ...]) -> None:
+        self._objective, self._batch, self._index = objective, batch, index
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._objective, name)
+
+    def _of(self, function: Any, position: FloatArray) -> Any:
+        return function(np.broadcast_to(position, (*self._batch, len(position))))[self._index]
+
+    def value(self, position: FloatArray) -> Any:
+        return self._of(self._objective.value, position)
+
+    def gradient(self, position: FloatArray) -> Any:
+        return self._of(self._objective.gradient, position)
+
+    def hessian(self, position: FloatArray) -> Any:
+        return self._of(self._objective.hessian, position)
 
 
 def _newton(

@@ -212,3 +212,16 @@ def test_where_only_the_minimum_leads_to_the_solution():
     d = hb.proximal_step(loss, p, w)
     assert_allclose(d, -w * loss.gradient(p + d), rtol=1e-9)
     assert_allclose(d, [[1.9504, 1.0236]], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["minibatch", "noisy"])
+def test_elements_left_to_minpack_keep_their_own_samples(kind, monkeypatch):
+    """Where losses differ by their place in the batch, an element solved alone is still that element."""
+    rng = np.random.default_rng(5)
+    fit = hb.LogisticRegression(rng.normal(size=(12, 2)), (rng.random(12) < 0.5).astype(float), l2=0.1)
+    loss = fit.minibatch(3, seed=2) if kind == "minibatch" else hb.NoisyGradient(fit, 0.3, seed=2)
+    p = rng.normal(size=(2, 3, 2))
+    expected = hb.proximal_step(loss.at(4), p, 0.7)
+    assert np.ptp(expected.reshape(6, 2), axis=0).min() > 0.01
+    monkeypatch.setattr("heavyball_dynamics._implicit._ITERATIONS", 0)
+    assert_allclose(hb.proximal_step(loss.at(4), p, 0.7), expected, rtol=1e-9)

@@ -46,6 +46,11 @@ class MinibatchSample(ObjectiveBase):
     def __post_init__(self) -> None:
         self._set(dim=self.source.dim)
 
+    @property
+    def by_element(self) -> bool:
+        """Whether the loss depends on the place in the batch: it does."""
+        return True
+
     def value(self, position: ArrayLike, /) -> FloatArray:
         """Return the mean over the rows of every element, (*batch,)."""
         w, loss = self._positions(position), self.source.loss

@@ -145,6 +145,11 @@ class NoisyGradientSample(Around):
     def __reduce__(self) -> Any:
         return type(self), (self.objective, self.source, self.k)
 
+    @property
+    def by_element(self) -> bool:
+        """Whether the loss depends on the place in the batch: it does."""
+        return True
+
     def value(self, position: ArrayLike, /) -> Any:
         """Return the tilted loss, (*batch,)."""
         x = np.asarray(position, dtype=np.float64)
