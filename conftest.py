@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 # Before anything imports matplotlib, and for the subprocesses that tests start.
 os.environ["MPLBACKEND"] = "Agg"
+# Several processes with as many threads each of linear algebra would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 @pytest.fixture(autouse=True)
