@@ -1,37 +1,16 @@
 """Describing functions against closed forms and python-control; foretold cycles against runs."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import control as ct
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from user_rules import Extragradient
+from user_rules import Extragradient, Lagged, LaggedFlow
 
 import heavyball_dynamics as hb
 from heavyball_dynamics.analysis.limit_cycles import describing_function, predict_cycles
-
-
-class Lagged(NamedTuple):
-    position: Any
-    velocity: Any
-    force: Any
-
-
-@dataclass(frozen=True)
-class LaggedFlow:
-    """x'' = p - damping x', lag p' = -∇f - p: on the boundary at λ = γ(1+τγ)/τ with ω² = γ/τ."""
-
-    damping: Any
-    lag: Any
-
-    def init(self, position, velocity, objective):
-        return Lagged(position, velocity, -objective.gradient(position))
-
-    def vector_field(self, t, state, objective):
-        force = (-objective.gradient(state.position) - state.force) / self.lag
-        return Lagged(state.velocity, state.force - self.damping * state.velocity, force)
 
 
 @dataclass(frozen=True)

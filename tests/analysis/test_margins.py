@@ -1,7 +1,7 @@
 """Gain, phase, disk and delay margins: closed forms, python-control where it is right, poles everywhere."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import control as ct
 import numpy as np
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
-from user_rules import Averaged, Extragradient, Maxwell, TwoMomenta
+from user_rules import Averaged, Extragradient, Lagged, LaggedFlow, Maxwell, TwoMomenta
 
 import heavyball_dynamics as hb
 from heavyball_dynamics.analysis._whole_delays import whole_steps
@@ -23,27 +23,6 @@ RULES = [
     (hb.PIDMomentum(0.1, 0.8, 0.3), 1.0), (hb.HeavyBallFlow(1.0, 0.5), 2.0), (Maxwell(1.0, 1.0, 2.0), 1.0),
     (hb.discretize(hb.HeavyBallFlow(1.0, 0.5), 0.5, "implicit_midpoint"), 1.0),
 ]  # fmt: skip
-
-
-class Lagged(NamedTuple):
-    position: Any
-    velocity: Any
-    force: Any
-
-
-@dataclass(frozen=True)
-class LaggedFlow:
-    """A ball whose force follows the gradient with a lag: x'' = p - damping x', lag p' = -∇f - p."""
-
-    damping: Any
-    lag: Any
-
-    def init(self, position, velocity, objective):
-        return Lagged(position, velocity, -objective.gradient(position))
-
-    def vector_field(self, t, state, objective):
-        force = (-objective.gradient(state.position) - state.force) / self.lag
-        return Lagged(state.velocity, state.force - self.damping * state.velocity, force)
 
 
 def stale(lr, momentum, delay):

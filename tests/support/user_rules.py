@@ -100,3 +100,27 @@ class Clipped:
         force = -gradient / np.maximum(1.0, size / 3.0) - self.flow.damping * state.velocity
         velocity = state.velocity + self.dt / self.flow.mass * force
         return hb.PhaseState(state.position + self.dt * velocity, velocity)
+
+
+class Lagged(NamedTuple):
+    position: Any
+    velocity: Any
+    force: Any
+
+
+@dataclass(frozen=True)
+class LaggedFlow:
+    """A ball whose force follows the gradient with a lag: x'' = p - damping x', lag p' = -∇f - p.
+
+    On the boundary of stability at λ = γ(1+τγ)/τ with ω² = γ/τ.
+    """
+
+    damping: Any
+    lag: Any
+
+    def init(self, position, velocity, objective):
+        return Lagged(position, velocity, -objective.gradient(position))
+
+    def vector_field(self, t, state, objective):
+        force = (-objective.gradient(state.position) - state.force) / self.lag
+        return Lagged(state.velocity, state.force - self.damping * state.velocity, force)
