@@ -66,7 +66,8 @@ class Cycle:
         what = "fixed point (period 1)" if self.period == 1 else f"cycle of period {self.period}"
         neutral = abs(largest - 1) <= _NEUTRAL
         stability = "stable" if self.stable else "neutral" if neutral else "not stable"
-        lines = [f"{what}, {stability}: largest multiplier {largest:.5g} in modulus"]
+        size = f"{largest:.5g}" if not 0 < abs(largest - 1) < 1e-4 else f"1 {'-+'[largest > 1]} {abs(largest - 1):.3g}"
+        lines = [f"{what}, {stability}: largest multiplier {size} in modulus"]
         if self.period < self.asked:
             lines[0] += f"; period {self.asked} was asked for: try another start"
         if self.derivatives == "differences":

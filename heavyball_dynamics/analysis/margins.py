@@ -8,6 +8,7 @@ import numpy as np
 
 from heavyball_dynamics._types import FloatArray, IntArray
 from heavyball_dynamics.analysis._frequency_search import completed, largest, largest_size, sign_changes
+from heavyball_dynamics.analysis._locus_branches import half_crossings
 from heavyball_dynamics.analysis._loop_gain import LoopResponse, frequency_grid
 from heavyball_dynamics.analysis._pole_scan import gains_by_poles
 from heavyball_dynamics.analysis._whole_delays import whole_delays
@@ -166,7 +167,7 @@ def _phase_margins(
     elements = len(grid)
     phase, delay = np.full(elements, np.inf), np.full(elements, np.inf)
     phase_frequency, delay_frequency = np.full(elements, np.nan), np.full(elements, np.nan)
-    who, nu = sign_changes(beyond, grid)
+    who, nu = sign_changes(beyond, grid) if response.single else half_crossings(response.loci, grid)
     if who.size:
         loci = response.loci(nu[:, None], who)[:, 0]
         off = np.abs(loci.real - 0.5)

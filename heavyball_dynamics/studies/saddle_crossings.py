@@ -32,8 +32,8 @@ class SaddleCrossings(Drawable):
     stay : array (*batch, saddle)
         Time spent within `radius` of the saddle, each saved point counting until the next.
     ran_away : array (*batch,), bool
-        Whether the run diverged, or left the range in which the saddles of a `TiltedWashboard` are listed: what it
-        crossed there is not counted.
+        Whether the run diverged, or left the range in which the saddles of a `TiltedWashboard` are listed. Saddles
+        beyond that range are not counted; those of a chain that a diverging run passed are.
     radius : float
     end : float
         The last saved time.

@@ -484,3 +484,9 @@ class TestErrors:
         batch = hb.HeavyBall(0.1, hb.Schedule(np.array([[0.5, 0.6], [0.9, 0.8]])))
         with pytest.raises(ValueError, match="scalar hyperparameters"):
             find_cycle(batch, hb.Quadratic([1.0]), [0.5], 1, k=0)
+
+
+def test_multipliers_next_to_one_are_told_from_it():
+    found = hb.find_cycle(hb.HeavyBall(0.1, 1 - 1e-7), hb.Quadratic([1.0]), [0.5], 1)
+    assert found.stable
+    assert "stable: largest multiplier 1 - 5e-08 in modulus" in found.summary()

@@ -318,3 +318,38 @@ def test_rules_without_an_open_loop_have_a_gain_margin():
     euler = robustness(hb.discretize(flow, 0.5, "c2d_euler"), 0.3)
     expected = robustness(hb.discretize(flow, 0.5, "explicit_euler"), 0.3)
     assert_allclose(euler.gain_margin[0, 1], expected.gain_margin[0, 1], rtol=1e-9)
+
+
+@dataclass(frozen=True)
+class ThreeGradients:
+    """Momentum on three gradients, each asked for where the one before it points."""
+
+    def init(self, position, velocity, objective):
+        return hb.PhaseState(position, velocity)
+
+    def step(self, k, state, objective):
+        x, v = state
+        first = objective.gradient(x)
+        second = objective.gradient(x - 0.13928314431614733 * first)
+        third = objective.gradient(x + 0.17074176440574795 * v + 0.24081111753077508 * second)
+        v = -0.33293552749502897 * v - 0.13800940866958067 * first
+        v = v + 0.7888512761595047 * second - 0.665459896832841 * third
+        return hb.PhaseState(x + v, v)
+
+
+def test_two_loci_that_cross_the_unit_circle_together():
+    """Both leave |L| = 1 near ω = 0.06: their product keeps its sign. Truth from closed-loop poles."""
+    curvature = 0.5478108836526547
+    matrices = hb.state_matrices(ThreeGradients())
+
+    def radius(factor):
+        gain = curvature * factor * np.linalg.inv(np.eye(3) - curvature * factor * matrices.D)
+        return np.abs(np.linalg.eigvals(matrices.A + matrices.B @ gain @ matrices.C)).max()
+
+    found = robustness(ThreeGradients(), curvature)
+    phase = found.phase_margin[0]
+    assert radius(np.exp(1j * (phase - 1e-6))) < 1 < radius(np.exp(1j * (phase + 1e-6)))
+    assert np.all([radius(np.exp(1j * angle)) < 1 for angle in np.linspace(0, phase - 1e-6, 300)])
+    late = [hb.analyze_modes(hb.Delayed(ThreeGradients(), d), [curvature]).rate[0] for d in (13, 14)]
+    assert late[0] < 1 < late[1]
+    assert found.delay_steps[0] == 13 < found.delay_margin[0] < 14
