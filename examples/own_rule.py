@@ -77,7 +77,7 @@ def main(folder: Path | None = None) -> None:
     contours = hb.contours(loss, window)
     hb.figures.plot_trajectory(run, contours=contours, labels=["aggregated momentum"], ax=axes[0, 1])
     hb.figures.plot_expected_loss(expected, runs=noisy, ax=axes[1, 0])
-    hb.figures.plot_delay_limits(limits, ax=axes[1, 1]).set_title("Stale gradients of the stiff mode")
+    hb.figures.plot_delay_limits(limits, ax=axes[1, 1]).set_title("Stale gradients", fontsize="medium")
     for path in hb.figures.save(figure, folder / "own_rule"):
         print(path)
     plt.close(figure)
