@@ -28,7 +28,8 @@ def main(folder: Path | None = None) -> None:
     """Draw limits, a locus and the mean of asynchronous runs, and print the numbers."""
     folder = Path("figures") if folder is None else folder
     folder.mkdir(parents=True, exist_ok=True)
-    figure, axes = plt.subplots(1, 3, figsize=(13.6, 4.6), layout="constrained")
+    figure, grid = plt.subplots(2, 2, figsize=(10.4, 9.0), layout="constrained")
+    axes = grid.ravel()
 
     found = hb.delay_limits(hb.HeavyBall(1.0, MOMENTA), DELAYS)
     hb.figures.plot_delay_limits(found, ax=axes[0])
@@ -44,20 +45,25 @@ def main(folder: Path | None = None) -> None:
     print(locus)
     print(hb.largest_delay(hb.HeavyBall(0.01, 0.5), [0.1, 1.0]))
 
+    stale = hb.delay_poles(hb.HeavyBall(lr=0.05, momentum=0.5), range(31), 1.0)
+    hb.figures.plot_delay_poles(stale, ax=axes[2])
+    axes[2].set_title("Momentum 0.5, lr 0.05: poles as the delay grows", fontsize="medium")
+    print(f"at lr 0.05 the mode is lost at a delay of {stale.delays[stale.rate >= 1][0]} steps")
+
     path = asynchronous_runs(np.random.default_rng(0))
     implicit = hb.implicit_momentum(LR, WORKERS)
     ball = hb.iterate(implicit, hb.Quadratic([1.0]), [1.0], STEPS, velocity=[-LR])
     mean, error = path.mean(axis=0), path.std(axis=0) / np.sqrt(RUNS)
     steps = np.arange(STEPS + 1)
-    axes[2].plot(steps, path[:20].T, color="0.85", linewidth=0.7, zorder=1)
-    axes[2].fill_between(steps, mean - 3 * error, mean + 3 * error, color="#e76300", alpha=0.35, linewidth=0, zorder=2)
-    axes[2].plot(steps, mean, color="#e76300", linewidth=1.4, label=f"mean of {RUNS} runs, ±3 errors", zorder=3)
-    axes[2].plot(steps, ball.position[:, 0], color="#1b1b1b", linestyle="--", linewidth=1.2, zorder=4,
+    axes[3].plot(steps, path[:20].T, color="0.85", linewidth=0.7, zorder=1)
+    axes[3].fill_between(steps, mean - 3 * error, mean + 3 * error, color="#e76300", alpha=0.35, linewidth=0, zorder=2)
+    axes[3].plot(steps, mean, color="#e76300", linewidth=1.4, label=f"mean of {RUNS} runs, ±3 errors", zorder=3)
+    axes[3].plot(steps, ball.position[:, 0], color="#1b1b1b", linestyle="--", linewidth=1.2, zorder=4,
                  label=f"heavy ball, momentum {implicit.momentum:g}")  # fmt: skip
-    axes[2].set(xlabel="step $k$", ylabel="position", title=f"{WORKERS} asynchronous workers, no momentum")
-    axes[2].title.set_fontsize("medium")
-    axes[2].set_ylim(-2.2, 2.2)
-    axes[2].legend(fontsize=8, loc="upper right")
+    axes[3].set(xlabel="step $k$", ylabel="position", title=f"{WORKERS} asynchronous workers, no momentum")
+    axes[3].title.set_fontsize("medium")
+    axes[3].set_ylim(-2.2, 2.2)
+    axes[3].legend(fontsize=8, loc="upper right")
     away = np.abs(mean - ball.position[:, 0])[2:] / error[2:]
     print(f"{WORKERS} workers: momentum {implicit.momentum:g}, the mean is off by {away.max():.1f} errors at most")
 

@@ -20,6 +20,7 @@ from heavyball_dynamics.analysis.modified_results import ModifiedEquation, Modif
 from heavyball_dynamics.analysis.noise_amplifications import noise_amplification
 from heavyball_dynamics.analysis.nyquist_curves import NyquistCurve, nyquist
 from heavyball_dynamics.analysis.pole_maps import PoleMap, pole_map
+from heavyball_dynamics.analysis.poles_by_delay import DelayPoles, delay_poles
 from heavyball_dynamics.analysis.polygon_cycles import PolygonCycle, polygon_cycle
 from heavyball_dynamics.analysis.robustness_cards import Robustness, robustness
 from heavyball_dynamics.analysis.sectors import CircleCriterion, circle_criterion
@@ -33,13 +34,14 @@ from heavyball_dynamics.analysis.worst_rates import worst_rate
 
 __all__ = [
     "BiasVariance", "Certificate", "CircleCriterion", "Cycle", "DampingClass", "DelayLimits", "DelayMargin",
-    "ExpectedLoss", "FrequencyResponse", "FrozenModes", "ImpulseResponse", "LimitCycles", "Modes", "ModifiedEquation",
-    "ModifiedFlow", "NyquistCurve", "PoleMap", "PolygonCycle", "RateNoiseTradeoff", "Robustness", "RootLocus",
-    "StabilityMap", "StabilityRegion", "StateMatrices", "TimeResponse", "analyze_modes", "bias_variance", "certify",
-    "characteristic_polynomial", "circle_criterion", "classify_poles", "closed_loop", "cross_covariance",
-    "delay_limits", "delayed_locus", "describing_function", "dialect_response", "expected_loss", "find_cycle",
-    "frequency_response", "frozen_modes", "impulse_response", "largest_delay", "linearize", "modified_flow",
-    "noise_amplification", "nyquist", "pole_map", "polygon_cycle", "predict_cycles", "rate_noise_tradeoff",
-    "robustness", "root_locus", "signal_system", "stability_conditions", "stability_limit", "stability_map",
-    "stability_region", "state_matrices", "stationary_covariance", "time_response", "tune", "worst_rate",
+    "DelayPoles", "ExpectedLoss", "FrequencyResponse", "FrozenModes", "ImpulseResponse", "LimitCycles", "Modes",
+    "ModifiedEquation", "ModifiedFlow", "NyquistCurve", "PoleMap", "PolygonCycle", "RateNoiseTradeoff", "Robustness",
+    "RootLocus", "StabilityMap", "StabilityRegion", "StateMatrices", "TimeResponse", "analyze_modes", "bias_variance",
+    "certify", "characteristic_polynomial", "circle_criterion", "classify_poles", "closed_loop", "cross_covariance",
+    "delay_limits", "delay_poles", "delayed_locus", "describing_function", "dialect_response", "expected_loss",
+    "find_cycle", "frequency_response", "frozen_modes", "impulse_response", "largest_delay", "linearize",
+    "modified_flow", "noise_amplification", "nyquist", "pole_map", "polygon_cycle", "predict_cycles",
+    "rate_noise_tradeoff", "robustness", "root_locus", "signal_system", "stability_conditions", "stability_limit",
+    "stability_map", "stability_region", "state_matrices", "stationary_covariance", "time_response", "tune",
+    "worst_rate",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from heavyball_dynamics.figures.noise import plot_expected_loss
 from heavyball_dynamics.figures.nyquist import plot_nyquist
 from heavyball_dynamics.figures.page import render_page, write_report
 from heavyball_dynamics.figures.pole_map import plot_pole_map
+from heavyball_dynamics.figures.poles_by_delay import plot_delay_poles
 from heavyball_dynamics.figures.portrait import plot_phase_portrait
 from heavyball_dynamics.figures.preconditioner import plot_frozen_preconditioner
 from heavyball_dynamics.figures.race import plot_race, plot_race_losses, plot_race_paths
@@ -36,10 +37,10 @@ from heavyball_dynamics.figures.trajectory import plot_contours, plot_trajectory
 __all__ = [
     "class_colour", "class_legend", "class_marker", "draw_report", "plot", "plot_audit", "plot_bias_variance",
     "plot_bifurcation", "plot_bode", "plot_certified_map", "plot_coloring_front", "plot_comparison", "plot_contours",
-    "plot_covariance", "plot_delay_limits", "plot_energy_decay", "plot_expected_loss", "plot_frozen_modes",
-    "plot_frozen_preconditioner", "plot_impulse_response", "plot_loss", "plot_mode_portrait", "plot_modes",
-    "plot_nyquist", "plot_phase_portrait", "plot_pole_map", "plot_race", "plot_race_losses", "plot_race_paths",
-    "plot_robustness", "plot_root_locus", "plot_saddle_crossing", "plot_scheme_paths", "plot_stability_map",
-    "plot_stability_region", "plot_terminal_velocity", "plot_tradeoff", "plot_trajectory", "plot_work_precision",
-    "render_page", "save", "write_report",
+    "plot_covariance", "plot_delay_limits", "plot_delay_poles", "plot_energy_decay", "plot_expected_loss",
+    "plot_frozen_modes", "plot_frozen_preconditioner", "plot_impulse_response", "plot_loss", "plot_mode_portrait",
+    "plot_modes", "plot_nyquist", "plot_phase_portrait", "plot_pole_map", "plot_race", "plot_race_losses",
+    "plot_race_paths", "plot_robustness", "plot_root_locus", "plot_saddle_crossing", "plot_scheme_paths",
+    "plot_stability_map", "plot_stability_region", "plot_terminal_velocity", "plot_tradeoff", "plot_trajectory",
+    "plot_work_precision", "render_page", "save", "write_report",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from heavyball_dynamics.analysis.maps import StabilityMap
 from heavyball_dynamics.analysis.modes import Modes
 from heavyball_dynamics.analysis.nyquist_curves import NyquistCurve
 from heavyball_dynamics.analysis.pole_maps import PoleMap
+from heavyball_dynamics.analysis.poles_by_delay import DelayPoles
 from heavyball_dynamics.analysis.robustness_cards import Robustness
 from heavyball_dynamics.analysis.stability_regions import StabilityRegion
 from heavyball_dynamics.analysis.tradeoffs import RateNoiseTradeoff
@@ -33,6 +34,7 @@ from heavyball_dynamics.figures.mode_portraits import plot_mode_portrait
 from heavyball_dynamics.figures.noise import plot_expected_loss
 from heavyball_dynamics.figures.nyquist import plot_nyquist
 from heavyball_dynamics.figures.pole_map import plot_pole_map
+from heavyball_dynamics.figures.poles_by_delay import plot_delay_poles
 from heavyball_dynamics.figures.portrait import plot_phase_portrait
 from heavyball_dynamics.figures.preconditioner import plot_frozen_preconditioner
 from heavyball_dynamics.figures.race import plot_race
@@ -102,6 +104,7 @@ _FIGURES: dict[type[Any], Any] = {
     Comparison: plot_comparison,
     Contours: plot_contours,
     DelayLimits: plot_delay_limits,
+    DelayPoles: plot_delay_poles,
     ExpectedLoss: plot_expected_loss,
     FrequencyResponse: plot_bode,
     FrozenModes: plot_frozen_modes,
