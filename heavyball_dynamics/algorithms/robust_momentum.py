@@ -8,17 +8,14 @@ from typing import Any
 import numpy as np
 
 from heavyball_dynamics._batching import batch_shape
-from heavyball_dynamics._protocols import ObjectiveLike
-from heavyball_dynamics._record import Record
 from heavyball_dynamics._types import FloatArray, Hyperparameter
 from heavyball_dynamics._validation import finite, is_symbolic, require
-from heavyball_dynamics.algorithms.methods import _kinetic_energy
-from heavyball_dynamics.algorithms.states import PhaseState
-from heavyball_dynamics.algorithms.triple_momentum import TripleMomentum, _ordered, _two_point_step
+from heavyball_dynamics.algorithms._query_ahead import QueryAhead
+from heavyball_dynamics.algorithms.triple_momentum import TripleMomentum, _ordered
 
 
 @dataclass(frozen=True, eq=False)
-class RobustMomentum(Record):
+class RobustMomentum(QueryAhead):
     r"""Robust momentum: from triple momentum to gradient descent by one parameter, its guaranteed rate.
 
     .. math::
@@ -94,18 +91,6 @@ class RobustMomentum(Record):
     def two_point(self) -> TripleMomentum:
         """The same method by its coefficients, which may then be varied one by one."""
         return TripleMomentum(self.lr, self.momentum, self.query_lead)
-
-    def init(self, position: Any, velocity: Any, objective: ObjectiveLike) -> PhaseState:  # noqa: ARG002
-        """Start at `position` with V_0 = `velocity`, the displacement of one step."""
-        return PhaseState(position, velocity)
-
-    def step(self, k: int, state: PhaseState, objective: ObjectiveLike) -> PhaseState:  # noqa: ARG002
-        """Ask for the gradient at the query point."""
-        return _two_point_step(self, state, objective)
-
-    def kinetic_energy(self, state: PhaseState) -> Any:
-        """Return β|V|²/(2η), that of the heavy ball with this lr and momentum, in units of the loss, (*batch, 1)."""
-        return _kinetic_energy(self.lr, self.momentum, state)
 
     def look_ahead(self, trajectory: Any) -> FloatArray:
         """Return the query points x_k + γV_k along a run of this method, (*batch, time, dim)."""

@@ -13,17 +13,14 @@ import numpy as np
 
 from heavyball_dynamics._batching import append_axes
 from heavyball_dynamics._namespace import namespace
-from heavyball_dynamics._protocols import ObjectiveLike
-from heavyball_dynamics._record import Record
 from heavyball_dynamics._schedule import scheduled
 from heavyball_dynamics._types import FloatArray, Hyperparameter
 from heavyball_dynamics._validation import finite, is_symbolic, non_negative, positive, require
-from heavyball_dynamics.algorithms.methods import _kinetic_energy
-from heavyball_dynamics.algorithms.states import PhaseState
+from heavyball_dynamics.algorithms._query_ahead import QueryAhead
 
 
 @dataclass(frozen=True, eq=False)
-class TripleMomentum(Record):
+class TripleMomentum(QueryAhead):
     r"""Triple momentum: a two-point form that looks ahead by another momentum than its own.
 
     .. math::
@@ -162,18 +159,6 @@ class TripleMomentum(Record):
         share = 1 / (1 + 2 * gain)
         return cls((1 + share) / high, share, share / (1 + share), -share / (1 + share))
 
-    def init(self, position: Any, velocity: Any, objective: ObjectiveLike) -> PhaseState:  # noqa: ARG002
-        """Start at `position` with V_0 = `velocity`, the displacement of one step."""
-        return PhaseState(position, velocity)
-
-    def step(self, k: int, state: PhaseState, objective: ObjectiveLike) -> PhaseState:  # noqa: ARG002
-        """Ask for the gradient at the query point."""
-        return _two_point_step(self, state, objective)
-
-    def kinetic_energy(self, state: PhaseState) -> Any:
-        """Return β|V|²/(2η), that of the heavy ball with this lr and momentum, in units of the loss, (*batch, 1)."""
-        return _kinetic_energy(self.lr, self.momentum, state)
-
     def look_ahead(self, trajectory: Any) -> FloatArray:
         """Return the query points x_k + γV_k along a run of this method, (*batch, time, dim)."""
         lead = append_axes(self, 2).query_lead
@@ -183,13 +168,6 @@ class TripleMomentum(Record):
         """Return the outputs x_k + δV_k along a run of this method, (*batch, time, dim)."""
         lead = append_axes(self, 2).output_lead
         return np.asarray(trajectory.position + lead * trajectory.velocity, dtype=np.float64)
-
-
-def _two_point_step(rule: Any, state: PhaseState, objective: ObjectiveLike) -> PhaseState:
-    """Advance a rule that has an lr, a momentum and a query_lead."""
-    gradient = objective.gradient(state.position + rule.query_lead * state.velocity)
-    velocity = rule.momentum * state.velocity - rule.lr * gradient
-    return PhaseState(state.position + velocity, velocity)
 
 
 def _ordered(

@@ -12,7 +12,6 @@ from heavyball_dynamics._probe import HessianAskedError, UnsetTime, frozen
 from heavyball_dynamics._protocols import Algorithm, is_flow
 from heavyball_dynamics._springs import Springs, spring_loops
 from heavyball_dynamics._types import BoolArray, FloatArray
-from heavyball_dynamics.analysis._loop_gain import closed_increments
 from heavyball_dynamics.analysis._matrix_sizes import are_defective, eigenvector_conditions
 from heavyball_dynamics.analysis._pairs import ROUNDING, Pairs
 from heavyball_dynamics.analysis._pole_scan import first_change
@@ -105,7 +104,7 @@ def closed_loops(
     require_broadcast(batch_shape(rule), curvature.shape)
     shape = np.broadcast_shapes((*batch_shape(rule), 1), curvature.shape)
     matrices = _opened(algorithm, k, t)
-    moving = spring_loops(algorithm, curvature, time) if matrices is None else closed_increments(matrices, curvature)
+    moving = spring_loops(algorithm, curvature, time) if matrices is None else matrices.closed_increment(curvature)
     order = moving.shape[-1]
     moving = np.broadcast_to(moving, (*shape, order, order)).reshape(-1, order, order)
     # Position 1 and no velocity, as the rule itself begins.

@@ -34,10 +34,9 @@ class Loop(NamedTuple):
     @staticmethod
     def of(matrices: StateMatrices) -> Loop:
         """Return the loops of a rule, the batch flattened."""
-        order = matrices.A.shape[-1]
-        increment = matrices.A - np.eye(order) if matrices.discrete else matrices.A
         rows = math.prod(matrices.A.shape[:-2])
-        S, B, C, D = (part.reshape(rows, *part.shape[-2:]) for part in (increment, matrices.B, matrices.C, matrices.D))
+        parts = (matrices.increment, matrices.B, matrices.C, matrices.D)
+        S, B, C, D = (part.reshape(rows, *part.shape[-2:]) for part in parts)
         return Loop(S, B, C, D, matrices.discrete)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,18 +13,27 @@ from heavyball_dynamics._protocols import Method
 from heavyball_dynamics._types import BoolArray, FloatArray
 from heavyball_dynamics.analysis.linear import StateMatrices, state_matrices
 
+T = TypeVar("T")
+
 _ONE = 1e-12  # an eigenvalue this close to the unit circle does not decay
 
 
-class LinearSteps(NamedTuple):
-    """Matrices of step k, and whether they are those of every step."""
+class Steps(NamedTuple, Generic[T]):
+    """What belongs to step k, and whether it is that of every step."""
 
     constant: bool
-    at: Callable[[int], StateMatrices]
+    at: Callable[[int], T]
 
 
-def linear_steps(method: Method) -> LinearSteps:
-    """Return the matrices of a linear rule at any step.
+def each_step(found: Callable[[int | None], T], kept: int | None) -> Steps[T]:
+    """Return what a rule has at any step.
+
+    Parameters
+    ----------
+    found
+        Gives it for a step, and for None if the rule does not vary in time.
+    kept
+        How many steps are remembered, all of them with None.
 
     Raises
     ------
@@ -32,14 +41,37 @@ def linear_steps(method: Method) -> LinearSteps:
         If the rule is not linear.
     """
     try:
-        always = state_matrices(method)
+        always = found(None)
     except NotLinearError:
         raise
     except ValueError:
-        state_matrices(method, k=0)  # it varies in time; anything else is complained of again
-        # The same steps may be asked for more than once, by whoever goes through them back and forth.
-        return LinearSteps(constant=False, at=lru_cache(maxsize=None)(lambda k: state_matrices(method, k=k)))
-    return LinearSteps(constant=True, at=lambda _: always)
+        found(0)  # it varies in time; anything else is complained of again
+        return Steps(constant=False, at=lru_cache(maxsize=kept)(found))
+    return Steps(constant=True, at=lambda _: always)
+
+
+def linear_steps(method: Method) -> Steps[StateMatrices]:
+    """Return the matrices of a linear rule at any step."""
+    # The same steps may be asked for more than once, by whoever goes through them back and forth.
+    return each_step(lambda k: state_matrices(method, k=k), kept=None)
+
+
+def translation(increment: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the shift of a state by which its position moves by one and least else, and how much it is noticed.
+
+    A rule without weight decay does not know where it is: to shift its position, and what it remembers of positions,
+    changes nothing else.
+
+    Returns
+    -------
+    array (*batch, state), array (*batch,)
+    """
+    shift = np.zeros(increment.shape[:-1])
+    shift[..., 0] = 1.0
+    if increment.shape[-1] > 1:
+        rest = np.linalg.pinv(increment[..., 1:]) @ increment[..., :1]
+        shift[..., 1:] = -rest[..., 0]
+    return shift, np.abs(np.einsum("...ij,...j->...i", increment, shift)).max(axis=-1)
 
 
 class Transient(NamedTuple):
@@ -60,12 +92,7 @@ def transient(A: FloatArray) -> Transient:
     """
     order = A.shape[-1]
     increment = A - np.eye(order)
-    shift = np.zeros(A.shape[:-1])
-    shift[..., 0] = 1.0
-    if order > 1:
-        rest = np.linalg.pinv(increment[..., 1:]) @ increment[..., :1]
-        shift[..., 1:] = -rest[..., 0]
-    moved = np.abs(np.einsum("...ij,...j->...i", increment, shift)).max(axis=-1)
+    shift, moved = translation(increment)
     free = moved <= _ONE * (1.0 + np.abs(increment).max(axis=(-2, -1)))
     sizes = np.sort(np.abs(np.linalg.eigvals(A)), axis=-1)
     # Of a free rule the eigenvalue one is left out: the largest of the others must decay.

@@ -114,19 +114,12 @@ def _solve(matrix: ComplexArray, right: FloatArray) -> ComplexArray:
     return np.asarray(rows / (a * d - b * c)[..., None])
 
 
-def closed_increments(matrices: StateMatrices, curvature: FloatArray) -> FloatArray:
-    """Return what a step of the closed loop adds (a flow's matrix), (*batch, mode, state, state)."""
-    order = matrices.A.shape[-1]
-    increment = matrices.A - np.eye(order) if matrices.discrete else matrices.A
-    return StateMatrices(increment, matrices.B, matrices.C, matrices.D, matrices.discrete).loop(curvature)
-
-
 def curvature_response(matrices: StateMatrices, curvature: FloatArray) -> LoopResponse:
     """Return the response from gradient errors to the gradients that they cause, flattened: the loop opened there."""
     feedback = matrices.feedback(curvature)
     identity = np.eye(matrices.D.shape[-1])
     return _flat(
-        closed_increments(matrices, curvature),
+        matrices.closed_increment(curvature),
         matrices.B[..., None, :, :] @ (identity + feedback @ matrices.D[..., None, :, :]),
         feedback @ matrices.C[..., None, :, :],
         feedback @ matrices.D[..., None, :, :],
@@ -136,11 +129,10 @@ def curvature_response(matrices: StateMatrices, curvature: FloatArray) -> LoopRe
 
 def error_response(matrices: StateMatrices, curvature: FloatArray) -> LoopResponse:
     """Return the response from one error, added to all gradients of a step, to the position."""
-    feedback = matrices.feedback(curvature)
-    order, channels = matrices.B.shape[-2:]
-    forced = (np.eye(channels) + feedback @ matrices.D[..., None, :, :]) @ np.ones((channels, 1))
-    return _flat(closed_increments(matrices, curvature), matrices.B[..., None, :, :] @ forced, np.eye(1, order),
-                 np.zeros((1, 1)), discrete=matrices.discrete)  # fmt: skip
+    return _flat(
+        matrices.closed_increment(curvature), matrices.error_drive(curvature)[..., None],
+        np.eye(1, matrices.A.shape[-1]), np.zeros((1, 1)), discrete=matrices.discrete,
+    )  # fmt: skip
 
 
 def query_response(matrices: StateMatrices, curvature: FloatArray) -> LoopResponse:
@@ -149,7 +141,7 @@ def query_response(matrices: StateMatrices, curvature: FloatArray) -> LoopRespon
     identity = np.eye(matrices.D.shape[-1])
     D = matrices.D[..., None, :, :]
     onward = identity + D @ feedback
-    return _flat(closed_increments(matrices, curvature), matrices.B[..., None, :, :] @ (identity + feedback @ D),
+    return _flat(matrices.closed_increment(curvature), matrices.B[..., None, :, :] @ (identity + feedback @ D),
                  onward @ matrices.C[..., None, :, :], onward @ D, discrete=matrices.discrete)  # fmt: skip
 
 

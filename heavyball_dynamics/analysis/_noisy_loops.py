@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from heavyball_dynamics._batching import batch_shape
 from heavyball_dynamics._noisy_springs import spring_drive
-from heavyball_dynamics._probe import HessianAskedError, NotLinearError
+from heavyball_dynamics._probe import HessianAskedError
 from heavyball_dynamics._protocols import Algorithm, is_flow
 from heavyball_dynamics._schedule import at_step, has_schedules
 from heavyball_dynamics._springs import spring_loops
 from heavyball_dynamics._types import ArrayLike, BoolArray, FloatArray
+from heavyball_dynamics.analysis._linear_steps import Steps, each_step
 from heavyball_dynamics.analysis._lyapunov import covariance_solution
 from heavyball_dynamics.analysis.linear import StateMatrices, curvatures, require_broadcast, state_matrices
 from heavyball_dynamics.analysis.modes import analyze_modes
@@ -59,35 +58,15 @@ def noisy_loop(
 
 
 def _from_open_loop(found: StateMatrices, modes: FloatArray) -> NoisyLoop:
-    order, inputs = found.B.shape[-2:]
-    if inputs == 0:
+    if found.B.shape[-1] == 0:
         raise ValueError("`algorithm` must ask for a gradient, where the noise enters. Received one that asks none.")
-    moving = StateMatrices(
-        found.A - np.eye(order) if found.discrete else found.A, found.B, found.C, found.D, found.discrete
-    )
-    error = np.eye(inputs) + moving.feedback(modes) @ moving.D[..., None, :, :]
-    drive = (moving.B[..., None, :, :] @ error).sum(axis=-1)
-    increment = moving.loop(modes)
-    return NoisyLoop(increment, np.broadcast_to(drive, increment.shape[:-1]), found.discrete)
+    increment = found.closed_increment(modes)
+    return NoisyLoop(increment, np.broadcast_to(found.error_drive(modes), increment.shape[:-1]), found.discrete)
 
 
-class NoisySteps(NamedTuple):
-    """The loop of step k, and whether it is that of every step."""
-
-    constant: bool
-    at: Callable[[int], NoisyLoop]
-
-
-def noisy_steps(method: Algorithm, modes: FloatArray) -> NoisySteps:
+def noisy_steps(method: Algorithm, modes: FloatArray) -> Steps[NoisyLoop]:
     """Return the closed loops of a method at any step."""
-    try:
-        always = noisy_loop(method, modes)
-    except NotLinearError:
-        raise
-    except ValueError:
-        noisy_loop(method, modes, k=0)  # it varies in time; anything else is complained of again
-        return NoisySteps(constant=False, at=lru_cache(maxsize=2)(lambda k: noisy_loop(method, modes, k=k)))
-    return NoisySteps(constant=True, at=lambda _: always)
+    return each_step(lambda k: noisy_loop(method, modes, k=k), kept=2)
 
 
 def require_constant(name: str, method: Algorithm, modes: FloatArray) -> None:

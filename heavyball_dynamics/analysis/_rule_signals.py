@@ -31,10 +31,6 @@ def signal_path(
     return _closed(algorithm, matrices, value, output)
 
 
-def _increment(matrices: StateMatrices) -> FloatArray:
-    return np.asarray(matrices.A - np.eye(matrices.A.shape[-1]) if matrices.discrete else matrices.A)
-
-
 def _path(
     moving: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, *, discrete: bool
 ) -> SignalPath:
@@ -47,7 +43,7 @@ def _path(
 
 
 def _open(algorithm: Algorithm, matrices: StateMatrices, output: str) -> SignalPath:
-    S, b = _increment(matrices), -matrices.B.sum(axis=-1)
+    S, b = matrices.increment, -matrices.B.sum(axis=-1)
     query, straight = matrices.C[..., 0, :], -matrices.D[..., 0, :].sum(axis=-1)
     return _path(S, b, *_output(algorithm, S, b, query, straight, output), discrete=matrices.discrete)
 
@@ -56,7 +52,7 @@ def _closed(algorithm: Algorithm, matrices: StateMatrices, curvature: FloatArray
     """Close the loop by u = λy + e for the same error e, minus the force, in all gradients of a step."""
     feedback = matrices.feedback(curvature)
     B, C, D = (each[..., None, :, :] for each in (matrices.B, matrices.C, matrices.D))
-    S = _increment(matrices)[..., None, :, :] + B @ feedback @ C
+    S = matrices.increment[..., None, :, :] + B @ feedback @ C
     error = (np.eye(D.shape[-1]) + feedback @ D).sum(axis=-1)
     b = -np.einsum("...ij,...j->...i", B, error)
     if output == "sensitivity":
@@ -90,7 +86,7 @@ def _loop(algorithm: Algorithm, matrices: StateMatrices, curvature: FloatArray) 
             f"`output` must not be 'loop' for {type(algorithm).__name__}, which asks for {matrices.B.shape[-1]} "
             "gradients a step: its loop gain is a matrix. Ask for 'sensitivity'."
         )
-    S = _increment(matrices)[..., None, :, :]
+    S = matrices.increment[..., None, :, :]
     c = curvature[..., None] * matrices.C[..., None, 0, :]
     straight = -curvature * matrices.D[..., None, 0, 0]
     return _path(S, -matrices.B[..., None, :, 0], c, straight, discrete=matrices.discrete)

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.optimize import elementwise
 
 from heavyball_dynamics._types import BoolArray, ComplexArray, FloatArray
+from heavyball_dynamics.analysis._linear_steps import translation
 from heavyball_dynamics.analysis._lyapunov import covariance_solution
 
 _ZERO = 1e-12
@@ -47,13 +48,7 @@ class SignalPath:
     @cached_property
     def _shift(self) -> tuple[FloatArray, BoolArray]:
         """The r with r_0 = 1 and S r = 0, a shift that the rule does not notice, and whether there is one."""
-        order = self.moving.shape[-1]
-        shift = np.zeros(self.moving.shape[:-1])
-        shift[..., 0] = 1.0
-        if order > 1:
-            rest = np.linalg.pinv(self.moving[..., 1:]) @ self.moving[..., :1]
-            shift[..., 1:] = -rest[..., 0]
-        moved = np.abs(np.einsum("...ij,...j->...i", self.moving, shift)).max(axis=-1)
+        shift, moved = translation(self.moving)
         return shift, moved <= _ZERO * np.abs(self.moving).max(axis=(-2, -1))
 
     @cached_property

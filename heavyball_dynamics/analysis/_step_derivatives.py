@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from heavyball_dynamics._batching import append_axes, leaves, rebuild
+from heavyball_dynamics._listening import Listening
 from heavyball_dynamics._probe import (
     Linearization,
     NotLinearError,
@@ -30,7 +31,7 @@ from heavyball_dynamics._probe import (
 )
 from heavyball_dynamics._protocols import Method, ObjectiveLike
 from heavyball_dynamics._types import FloatArray, State
-from heavyball_dynamics.analysis._complex_steps import on_complex_numbers
+from heavyball_dynamics.analysis._complex_steps import Answering, on_complex_numbers
 from heavyball_dynamics.analysis.jacobian import step_jacobian
 from heavyball_dynamics.objectives._differentiate import differentiate
 
@@ -38,43 +39,6 @@ _TINY = 1e-30  # the imaginary step, relative to what it is added to: its square
 _STEP = 1e-6  # the step of the differences that confirm, relative to what it is added to
 _NOTHING = 1e-150  # a number smaller than this has a square that is none
 _AGREE = 1e-5  # how well they have to
-
-
-class _Answers:
-    """An objective that answers with given gradients, and notes where it was asked."""
-
-    def __init__(self, dim: int, given: list[Any]) -> None:
-        self.dim = dim
-        self._given = given
-        self.queries: list[Any] = []
-
-    def at(self, k: int) -> _Answers:  # noqa: ARG002
-        """Return itself."""
-        return self
-
-    def gradient(self, position: Any) -> Any:
-        """Return the next answer."""
-        self.queries.append(position)
-        return self._given[len(self.queries) - 1]
-
-
-class _Listening:
-    """The loss itself; it notes where gradients were asked for, and what they were."""
-
-    def __init__(self, objective: ObjectiveLike) -> None:
-        self._objective = objective
-        self.queries: list[FloatArray] = []
-        self.gradients: list[FloatArray] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._objective, name)
-
-    def gradient(self, position: Any) -> Any:
-        """Return the gradient of the loss."""
-        answer = np.asarray(self._objective.gradient(position))
-        self.queries.append(np.asarray(position))
-        self.gradients.append(answer)
-        return answer
 
 
 class StepMap:
@@ -159,7 +123,7 @@ class StepMap:
 
     def _by_complex_steps(self, flat: FloatArray) -> FloatArray | None:
         """Return the exact Jacobian, or None where the rule does not take complex numbers."""
-        listening = _Listening(self._objective)
+        listening = Listening(self._objective)
         self._method.step(self._time, self.state(flat), listening)
         asked, answers = listening.queries, listening.gradients
         dim, inner, outer = self._dim, len(flat), len(asked) * self._dim
@@ -168,7 +132,7 @@ class StepMap:
         steps = _TINY * np.maximum(np.abs(numbers), 1.0)
         moved = numbers + 1j * np.diag(steps)
         given = [moved[:, inner + j * dim : inner + (j + 1) * dim] for j in range(len(asked))]
-        replaying = _Answers(dim, given)
+        replaying = Answering(dim, given.__getitem__)
         state = self.state(moved[:, :inner])
         after = on_complex_numbers(lambda: self._method.step(self._time, state, replaying))
         if after is None or len(replaying.queries) != len(asked):

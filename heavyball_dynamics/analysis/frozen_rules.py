@@ -14,6 +14,7 @@ from heavyball_dynamics._protocols import Method
 from heavyball_dynamics._schedule import at_step
 from heavyball_dynamics._types import BoolArray, FloatArray, State
 from heavyball_dynamics._validation import one_of
+from heavyball_dynamics.analysis._complex_steps import Answering
 from heavyball_dynamics.analysis.linear import StateMatrices
 
 _TINY = 1e-150  # its square vanishes beside any normal number, and so does the error
@@ -55,22 +56,6 @@ class _Linear(NamedTuple):
     A: FloatArray
     B: FloatArray
     C: FloatArray
-
-
-class _Asked:
-    """An objective that answers with a given gradient and notes where it was asked."""
-
-    def __init__(self, gradient: Any) -> None:
-        self._gradient = gradient
-        self.dim = int(gradient.shape[-1])
-        self.queries: list[Any] = []
-
-    def at(self, k: int) -> _Asked:  # noqa: ARG002
-        return self
-
-    def gradient(self, position: Any) -> Any:
-        self.queries.append(position)
-        return self._gradient
 
 
 def _held_parts(method: Method, state: State, hold: Mapping[str, str] | None) -> dict[int, str]:
@@ -158,7 +143,8 @@ def _derivatives(
     # Directions come first, so that the arrays of the rule meet the batch axes of the positions.
     ways = 1j * _TINY * np.moveaxis(nudges, -1, 0)
     parts = [values[..., i] + ways[..., i] for i in range(values.shape[-1])]
-    objective: Any = _Asked(gradient + ways[..., -1])
+    told = gradient + ways[..., -1]
+    objective: Any = Answering(int(told.shape[-1]), lambda _: told)
     result = leaves(rule.step(k, rebuild(template, parts), objective))
     if len(objective.queries) != 1:
         raise ValueError(f"{type(rule).__name__} must ask for one gradient a step to have a frozen rule. It asked for "

@@ -58,6 +58,20 @@ class StateMatrices:
         feedback = self.feedback(curvature)
         return np.asarray(self.A[..., None, :, :] + self.B[..., None, :, :] @ feedback @ self.C[..., None, :, :])
 
+    @property
+    def increment(self) -> FloatArray:
+        """What a step adds to a state in open loop, A - 1; a flow's matrix A. (*batch, state, state)."""
+        return np.asarray(self.A - np.eye(self.A.shape[-1]) if self.discrete else self.A)
+
+    def closed_increment(self, curvature: FloatArray) -> FloatArray:
+        """Return what a step of the closed loop adds (a flow's matrix), (*batch, mode, state, state)."""
+        return StateMatrices(self.increment, self.B, self.C, self.D, self.discrete).loop(curvature)
+
+    def error_drive(self, curvature: FloatArray) -> FloatArray:
+        """Return what an error of one in all gradients of a step adds to the closed loop, (*batch, mode, state)."""
+        error = np.eye(self.D.shape[-1]) + self.feedback(curvature) @ self.D[..., None, :, :]
+        return np.asarray((self.B[..., None, :, :] @ error).sum(axis=-1))
+
     def feedback(self, curvature: FloatArray) -> FloatArray:
         """Return λ(1 - λD)⁻¹, what turns the free query points into gradients: (*batch, mode, gradient, gradient)."""
         gain = curvature[..., None, None]
@@ -76,12 +90,10 @@ class StateMatrices:
     def spectrum(self, curvature: FloatArray, rtol: float) -> Pairs | Spectra:
         """Return poles and classes of the closed loop for curvatures (*batch, mode)."""
         order, inputs = self.B.shape[-2:]
-        increment = self.A - np.eye(order) if self.discrete else self.A
         if order == 2 and inputs == 1:
             gain = self.feedback(curvature)[..., 0, 0]
-            return pairs_of_loop(increment, self.B, self.C, gain, discrete=self.discrete, rtol=rtol)
-        moving = StateMatrices(increment, self.B, self.C, self.D, self.discrete).loop(curvature)
-        return spectrum_of(moving, discrete=self.discrete, rtol=rtol)
+            return pairs_of_loop(self.increment, self.B, self.C, gain, discrete=self.discrete, rtol=rtol)
+        return spectrum_of(self.closed_increment(curvature), discrete=self.discrete, rtol=rtol)
 
 
 def spectrum_of(moving: FloatArray, *, discrete: bool, rtol: float, noise: float = 0.0) -> Pairs | Spectra:
@@ -264,13 +276,8 @@ def closed_loop(
     feedback = matrices.feedback(value[None])[0]
     through = np.eye(len(feedback)) + matrices.D @ feedback
     error = np.eye(len(feedback)) + feedback @ matrices.D
-    return _system(
-        matrices.A + matrices.B @ feedback @ matrices.C,
-        matrices.B @ error,
-        through @ matrices.C,
-        through @ matrices.D,
-        discrete=matrices.discrete,
-    )
+    closed = matrices.loop(value[None])[0]
+    return _system(closed, matrices.B @ error, through @ matrices.C, through @ matrices.D, discrete=matrices.discrete)
 
 
 def curvatures(value: ArrayLike) -> FloatArray:

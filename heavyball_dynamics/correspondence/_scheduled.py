@@ -19,12 +19,12 @@ from heavyball_dynamics._schedule import Schedule, value_at
 
 def carried(lr: Any, momentum: Any) -> Any:
     """Return the canonical momentum β_k α_k/α_{k-1} of a dialect with the learning rate α outside."""
-    return Schedule(_Carried(lr, momentum)) if isinstance(lr, Schedule) else momentum
+    return Schedule(_Rescaled(lr, momentum, back=False)) if isinstance(lr, Schedule) else momentum
 
 
 def uncarried(lr: Any, momentum: Any) -> Any:
     """Return the momentum β_k η_{k-1}/η_k of the dialect, the inverse of `carried`."""
-    return Schedule(_Uncarried(lr, momentum)) if isinstance(lr, Schedule) else momentum
+    return Schedule(_Rescaled(lr, momentum, back=True)) if isinstance(lr, Schedule) else momentum
 
 
 def averages(lr: Any, momentum: Any) -> tuple[Any, Any]:
@@ -34,23 +34,19 @@ def averages(lr: Any, momentum: Any) -> tuple[Any, Any]:
 
 
 @dataclass(frozen=True)
-class _Carried:
+class _Rescaled:
+    """A momentum times the learning rate of a step over that of the step before; `back` over the other."""
+
     lr: Any
     momentum: Any
+    back: bool
 
     def __call__(self, k: Any) -> Any:
         momentum = value_at(self.momentum, k)
-        return momentum if k == 0 else _ratio(momentum, self.lr(k), self.lr(k - 1), k)
-
-
-@dataclass(frozen=True)
-class _Uncarried:
-    lr: Any
-    momentum: Any
-
-    def __call__(self, k: Any) -> Any:
-        momentum = value_at(self.momentum, k)
-        return momentum if k == 0 else _ratio(momentum, self.lr(k - 1), self.lr(k), k)
+        if k == 0:
+            return momentum
+        now, before = self.lr(k), self.lr(k - 1)
+        return _ratio(momentum, before, now, k) if self.back else _ratio(momentum, now, before, k)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from itertools import product
 from typing import NamedTuple
@@ -25,8 +26,27 @@ class StationaryPoints(NamedTuple):
     morse_index: IntArray
 
 
+class _Separable(ObjectiveBase):
+    """A loss whose Hessian is diagonal everywhere."""
+
+    @abstractmethod
+    def _curvatures(self, positions: FloatArray) -> FloatArray:
+        """Return the diagonal, (*batch, dim)."""
+
+    def hessian(self, position: ArrayLike, /) -> FloatArray:
+        """Return the diagonal Hessian, (*batch, dim, dim)."""
+        entries = self._curvatures(self._positions(position))
+        matrix = np.zeros((*entries.shape, entries.shape[-1]))
+        np.einsum("...ii->...i", matrix)[...] = entries
+        return matrix
+
+    def hessian_product(self, position: ArrayLike, vector: ArrayLike, /) -> FloatArray:
+        """Return the Hessian at `position` times `vector`, (*batch, dim)."""
+        return self._curvatures(self._positions(position)) * self._positions(vector, "vector")
+
+
 @dataclass(frozen=True, eq=False)
-class TiltedWashboard(ObjectiveBase):
+class TiltedWashboard(_Separable):
     r"""Tilted washboard: minima and saddles alternate along one coordinate, without end.
 
     .. math:: f(x, y) = -A\cos x - F x + \tfrac12 k y^2, \qquad |F| < A
@@ -91,14 +111,6 @@ class TiltedWashboard(ObjectiveBase):
         x, y = np.moveaxis(self._positions(position), -1, 0)
         return np.stack([self.amplitude * np.sin(x) - self.tilt, self.stiffness * y], axis=-1)
 
-    def hessian(self, position: ArrayLike, /) -> FloatArray:
-        """Return the Hessian, (*batch, dim, dim)."""
-        return _diagonal(self._curvatures(self._positions(position)))
-
-    def hessian_product(self, position: ArrayLike, vector: ArrayLike, /) -> FloatArray:
-        """Return the Hessian at `position` times `vector`, (*batch, dim)."""
-        return self._curvatures(self._positions(position)) * self._positions(vector, "vector")
-
     @property
     def minimizer(self) -> FloatArray:
         """The minimum next to the origin, (2,), one of many: with a tilt each is lower than the one before."""
@@ -146,7 +158,7 @@ class TiltedWashboard(ObjectiveBase):
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class SaddleChain(ObjectiveBase):
+class SaddleChain(_Separable):
     r"""A double well in every coordinate: from `start` the saddles of `path` are visited one by one.
 
     .. math:: f(x) = \sum_{i=1}^n \tfrac{a_i}{4} (x_i^2 - 1)^2
@@ -221,14 +233,6 @@ class SaddleChain(ObjectiveBase):
         x = self._positions(position)
         return self.curvature * x * (x**2 - 1.0)
 
-    def hessian(self, position: ArrayLike, /) -> FloatArray:
-        """Return the diagonal Hessian, (*batch, dim, dim)."""
-        return _diagonal(self._curvatures(self._positions(position)))
-
-    def hessian_product(self, position: ArrayLike, vector: ArrayLike, /) -> FloatArray:
-        """Return the Hessian at `position` times `vector`, (*batch, dim)."""
-        return self._curvatures(self._positions(position)) * self._positions(vector, "vector")
-
     @property
     def minimizer(self) -> FloatArray:
         """The minimum that `start` leads to, (dim,): ones. Every choice of signs is another."""
@@ -274,10 +278,3 @@ class SaddleChain(ObjectiveBase):
 
     def _curvatures(self, x: FloatArray) -> FloatArray:
         return self.curvature * (3.0 * x**2 - 1.0)
-
-
-def _diagonal(entries: FloatArray) -> FloatArray:
-    """Return matrices (*batch, dim, dim) with these diagonals, (*batch, dim)."""
-    matrix = np.zeros((*entries.shape, entries.shape[-1]))
-    np.einsum("...ii->...i", matrix)[...] = entries
-    return matrix

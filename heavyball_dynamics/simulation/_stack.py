@@ -15,28 +15,12 @@ import numpy as np
 from scipy.sparse import bsr_array
 
 from heavyball_dynamics._batching import leaves, rebuild, take
+from heavyball_dynamics._listening import Listening
 from heavyball_dynamics._probe import NotLinearError, probe
 from heavyball_dynamics._protocols import Flow, ObjectiveLike
 from heavyball_dynamics._types import FloatArray, IntArray, State
 
 _EXPLICIT = ("RK23", "RK45", "DOP853")
-
-
-class _Listening:
-    """The objective itself, noting where its gradient is asked."""
-
-    def __init__(self, objective: ObjectiveLike) -> None:
-        self._objective = objective
-        self.dim = objective.dim
-        self.queries: list[Any] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._objective, name)
-
-    def gradient(self, position: Any) -> Any:
-        """Return the objective's gradient."""
-        self.queries.append(position)
-        return self._objective.gradient(position)
 
 
 @dataclass(frozen=True)
@@ -136,7 +120,7 @@ class Stack:
             np.broadcast_to(M.reshape(-1, *M.shape[-2:]), (self.size, *M.shape[-2:])) for M in
             (found.A, found.B, found.C, found.D)
         )  # fmt: skip
-        listening = _Listening(self.objective)
+        listening = Listening(self.objective)
         self.flow.vector_field(t, self.state(self.blocks(vector)), listening)
         identity = np.eye(dim)
         result = np.einsum("nij,ab->niajb", A, identity)
