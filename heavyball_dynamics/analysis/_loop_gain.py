@@ -64,7 +64,7 @@ class LoopResponse:
         endless = np.isinf(nu) & (not self.discrete)  # there nothing but the direct way is left
         sigma = self.sigma(np.where(endless, 0.0, nu))
         resolvent = sigma[..., None, None] * np.eye(order) - self.moving[index][:, None]
-        state = _solve(resolvent, self.inputs[index][:, None])
+        state = solve_small(resolvent, self.inputs[index][:, None])
         back = np.where(endless[..., None, None], 0.0, self.outputs[index][:, None] @ state)
         return np.asarray(back + self.through[index][:, None])
 
@@ -101,7 +101,7 @@ class LoopResponse:
         return A, _ROOT_TWO * inner, _ROOT_TWO * outer, self.through - self.outputs @ inner
 
 
-def _solve(matrix: ComplexArray, right: FloatArray) -> ComplexArray:
+def solve_small(matrix: ComplexArray, right: FloatArray) -> ComplexArray:
     """Solve stacks of small complex systems; orders one and two by Cramer's rule."""
     order = matrix.shape[-1]
     if order == 1:

@@ -18,6 +18,7 @@ from scipy.optimize import elementwise
 
 from heavyball_dynamics._types import BoolArray, ComplexArray, FloatArray
 from heavyball_dynamics.analysis._linear_steps import translation
+from heavyball_dynamics.analysis._loop_gain import solve_small
 from heavyball_dynamics.analysis._lyapunov import covariance_solution
 
 _ZERO = 1e-12
@@ -202,22 +203,10 @@ def _sigma(frequency: FloatArray, *, discrete: bool) -> ComplexArray:
 def _solved(matrix: ComplexArray, right: FloatArray) -> ComplexArray:
     """Solve a stack of systems; the solutions of singular ones are not finite."""
     known = np.broadcast_to(right, matrix.shape[:-1])[..., None]
-    if matrix.shape[-1] <= 2:
-        with np.errstate(all="ignore"):
-            return _cramer(matrix, known[..., 0])
     try:
-        return np.asarray(np.linalg.solve(matrix, known)[..., 0])
+        with np.errstate(all="ignore"):
+            return solve_small(matrix, known)[..., 0]
     except np.linalg.LinAlgError:
         singular = (np.linalg.det(matrix) == 0)[..., None]
         usable = np.where(singular[..., None], np.eye(matrix.shape[-1]), matrix)
         return np.where(singular, np.nan, np.linalg.solve(usable, known)[..., 0])
-
-
-def _cramer(matrix: ComplexArray, known: FloatArray) -> ComplexArray:
-    """Solve systems of order one and two in closed form, many times faster than one by one."""
-    if matrix.shape[-1] == 1:
-        return np.asarray(known / matrix[..., 0])
-    a, b, c, d = (matrix[..., i, j] for i in (0, 1) for j in (0, 1))
-    first, second = known[..., 0], known[..., 1]
-    determinant = a * d - b * c
-    return np.stack([(d * first - b * second) / determinant, (a * second - c * first) / determinant], axis=-1)
