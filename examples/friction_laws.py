@@ -36,7 +36,7 @@ def main(folder: Path | None = None) -> None:
         print(f"{name:18}  {ends[0]:8.4f}, {stopped[0]:6}    {ends[1]:10.4f}, {stopped[1]}")
     flat.set(title="on the flat, from speed 1", ylim=(0, 8))
     bowl.axhspan(-COEFFICIENT, COEFFICIENT, color="0.9", zorder=0)
-    bowl.annotate("dry friction holds here", (36, COEFFICIENT), xytext=(36, 0.7), ha="center", fontsize=7.5,
+    bowl.annotate("dry friction holds here", (31, COEFFICIENT), xytext=(31, 0.8), ha="center", fontsize=7.5,
                   arrowprops={"arrowstyle": "-", "linewidth": 0.6})  # fmt: skip
     bowl.set(title="in the bowl x²/2, from rest")
     bowl.get_legend().remove()

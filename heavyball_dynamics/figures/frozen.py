@@ -69,6 +69,7 @@ def plot_frozen_modes(found: FrozenModes, *, ax: Axes | None = None) -> Axes:
     spread = found.time[0] > 0 and found.time[-1] > 30 * found.time[0]
     ax.set_xscale("log" if spread else "linear")
     ax.set_yscale("linear" if grows else "log")
+    ax.margins(y=0.1)  # room for the labels below the curves
     ax.autoscale_view()
     label = "step $k$" if found.discrete else "time $t$"
     ax.set(xlabel=label, ylabel=r"decay $-\log|z|$ per step" if found.discrete else r"decay $-\mathrm{Re}\,s$")

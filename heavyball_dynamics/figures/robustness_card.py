@@ -87,7 +87,7 @@ def _interval(ax: Axes, found: Robustness, index: tuple[int, ...], row: int, low
                 markeredgewidth=2.0 if inside else 0.5, zorder=4, clip_on=False)  # fmt: skip
     if np.isfinite(up):
         near_end = np.log(right / low) > 0.82 * np.log(high / low)
-        ax.annotate(f"{up:.4g}", (right, row), textcoords="offset points", xytext=(-5 if near_end else 6, 3.5),
+        ax.annotate(f"{up:.4g}", (right, row), textcoords="offset points", xytext=(-5 if near_end else 6, 4.5),
                     ha="right" if near_end else "left", fontsize=SMALL, color="0.2")  # fmt: skip
     disk = found.disk_gain[index]
     if np.isfinite(found.disk_margin[index]):
